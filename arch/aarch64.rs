@@ -1,0 +1,146 @@
+//! Linux on aarch64 (little-endian, LP64).
+//!
+//! The call: number in `x8`, arguments in `x0` to `x5`, then `svc 0`. The
+//! result is in `x0`, where -4095 to -1 is an errno. The kernel gives back
+//! every other general register, the flags and `v0` to `v31` as they were.
+//!
+//! SVE is the exception: on return the bits of `z0` to `z31` above 127, all
+//! of `p0` to `p15` and `ffr` are zero (Documentation/arch/arm64/sve.rst,
+//! "System call behaviour"). A build with SVE must therefore say that they do
+//! not survive. `cfg` sees only what the whole build enables; see "SVE" in
+//! arch/README.md for a function that enables it for itself alone.
+
+use super::Reg;
+use crate::nr::Sysno;
+use core::arch::asm;
+
+// With SVE, naming v0 takes all of z0: no part of it stays live across the
+// call. (`ffr` cannot be live across a statement: rustc never allocates it.)
+cfg_if::cfg_if! {
+    if #[cfg(target_feature = "sve")] {
+        macro_rules! svc {
+            ($($operand:tt)*) => {
+                asm!(
+                    "svc 0",
+                    $($operand)*
+                    lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _,
+                    lateout("v4") _, lateout("v5") _, lateout("v6") _, lateout("v7") _,
+                    lateout("v8") _, lateout("v9") _, lateout("v10") _, lateout("v11") _,
+                    lateout("v12") _, lateout("v13") _, lateout("v14") _, lateout("v15") _,
+                    lateout("v16") _, lateout("v17") _, lateout("v18") _, lateout("v19") _,
+                    lateout("v20") _, lateout("v21") _, lateout("v22") _, lateout("v23") _,
+                    lateout("v24") _, lateout("v25") _, lateout("v26") _, lateout("v27") _,
+                    lateout("v28") _, lateout("v29") _, lateout("v30") _, lateout("v31") _,
+                    lateout("p0") _, lateout("p1") _, lateout("p2") _, lateout("p3") _,
+                    lateout("p4") _, lateout("p5") _, lateout("p6") _, lateout("p7") _,
+                    lateout("p8") _, lateout("p9") _, lateout("p10") _, lateout("p11") _,
+                    lateout("p12") _, lateout("p13") _, lateout("p14") _, lateout("p15") _,
+                    options(nostack, preserves_flags),
+                )
+            };
+        }
+    } else {
+        macro_rules! svc {
+            ($($operand:tt)*) => {
+                asm!("svc 0", $($operand)* options(nostack, preserves_flags))
+            };
+        }
+    }
+}
+
+/// One stub: the operands it takes. The first argument shares its register
+/// with the result.
+///
+/// No `readonly` and no `pure`, ever: a call that only reads through its
+/// arguments still changes memory that Rust can see, because another mapping
+/// of a file that it writes, or a signal handler that it runs, is memory too.
+macro_rules! stub {
+    ($(#[$doc:meta])* $name:ident($a0:ident $(, $arg:ident in $reg:tt)*)) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        ///
+        /// What the kernel does for this call with these arguments must be
+        /// sound for the program; the stub itself adds nothing to that.
+        #[inline]
+        pub unsafe fn $name(nr: Sysno, $a0: Reg, $($arg: Reg),*) -> Reg {
+            let ret: Reg;
+            // SAFETY: the ABI above; what the call means is the caller's promise.
+            unsafe {
+                svc!(
+                    in("x8") nr.to_reg(),
+                    inlateout("x0") $a0 => ret,
+                    $(in($reg) $arg,)*
+                );
+            }
+            ret
+        }
+    };
+}
+
+/// A system call without arguments.
+///
+/// # Safety
+///
+/// What the kernel does for this call must be sound for the program; the stub
+/// itself adds nothing to that.
+#[inline]
+pub unsafe fn syscall0(nr: Sysno) -> Reg {
+    let ret: Reg;
+    // SAFETY: the ABI above; what the call means is the caller's promise.
+    unsafe {
+        svc!(in("x8") nr.to_reg(), lateout("x0") ret,);
+    }
+    ret
+}
+
+stub! {
+    /// A system call of one argument.
+    syscall1(a0)
+}
+stub! {
+    /// A system call of two arguments.
+    syscall2(a0, a1 in "x1")
+}
+stub! {
+    /// A system call of three arguments.
+    syscall3(a0, a1 in "x1", a2 in "x2")
+}
+stub! {
+    /// A system call of four arguments.
+    syscall4(a0, a1 in "x1", a2 in "x2", a3 in "x3")
+}
+stub! {
+    /// A system call of five arguments.
+    syscall5(a0, a1 in "x1", a2 in "x2", a3 in "x3", a4 in "x4")
+}
+stub! {
+    /// A system call of six arguments.
+    syscall6(a0, a1 in "x1", a2 in "x2", a3 in "x3", a4 in "x4", a5 in "x5")
+}
+
+/// A system call of one argument that never returns: `exit`, `exit_group`.
+///
+/// # Safety
+///
+/// The call must be one that does not return. Should a filter make it return
+/// nevertheless, the program is stopped by a breakpoint trap.
+#[inline]
+pub unsafe fn syscall1_noreturn(nr: Sysno, a0: Reg) -> ! {
+    // SAFETY: the ABI above; `brk` catches what must not happen.
+    unsafe {
+        asm!(
+            "svc 0",
+            "brk #1",
+            in("x8") nr.to_reg(),
+            in("x0") a0,
+            options(noreturn, nostack),
+        )
+    }
+}
+
+// <asm/fcntl.h>: these four are permuted between the architectures.
+pub(crate) const O_DIRECTORY: u32 = 0o40000;
+pub(crate) const O_NOFOLLOW: u32 = 0o100000;
+pub(crate) const O_DIRECT: u32 = 0o200000;
+pub(crate) const O_LARGEFILE: u32 = 0o400000;

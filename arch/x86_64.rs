@@ -1,0 +1,99 @@
+//! Linux on x86_64.
+//!
+//! The call: number in `rax`, arguments in `rdi rsi rdx r10 r8 r9`, then
+//! `syscall`. The result is in `rax`, where -4095 to -1 is an errno. The
+//! instruction itself puts the return address into `rcx` and the flags into
+//! `r11`; the kernel gives back every other register as it was, and `sysret`
+//! restores the flags from `r11`. The stack is not touched, so the red zone
+//! stays ours.
+
+use super::Reg;
+use crate::nr::Sysno;
+use core::arch::asm;
+
+/// One stub: the operands it takes, in the order of the kernel's registers.
+///
+/// No `readonly` and no `pure`, ever: a call that only reads through its
+/// arguments still changes memory that Rust can see, because another mapping
+/// of a file that it writes, or a signal handler that it runs, is memory too.
+macro_rules! stub {
+    ($(#[$doc:meta])* $name:ident($($arg:ident in $reg:tt),*)) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        ///
+        /// What the kernel does for this call with these arguments must be
+        /// sound for the program; the stub itself adds nothing to that.
+        #[inline]
+        pub unsafe fn $name(nr: Sysno, $($arg: Reg),*) -> Reg {
+            let ret: Reg;
+            // SAFETY: the ABI above; what the call means is the caller's promise.
+            unsafe {
+                asm!(
+                    "syscall",
+                    inlateout("rax") nr.to_reg() => ret,
+                    $(in($reg) $arg,)*
+                    lateout("rcx") _,
+                    lateout("r11") _,
+                    options(nostack, preserves_flags),
+                );
+            }
+            ret
+        }
+    };
+}
+
+stub! {
+    /// A system call without arguments.
+    syscall0()
+}
+stub! {
+    /// A system call of one argument.
+    syscall1(a0 in "rdi")
+}
+stub! {
+    /// A system call of two arguments.
+    syscall2(a0 in "rdi", a1 in "rsi")
+}
+stub! {
+    /// A system call of three arguments.
+    syscall3(a0 in "rdi", a1 in "rsi", a2 in "rdx")
+}
+stub! {
+    /// A system call of four arguments.
+    syscall4(a0 in "rdi", a1 in "rsi", a2 in "rdx", a3 in "r10")
+}
+stub! {
+    /// A system call of five arguments.
+    syscall5(a0 in "rdi", a1 in "rsi", a2 in "rdx", a3 in "r10", a4 in "r8")
+}
+stub! {
+    /// A system call of six arguments.
+    syscall6(a0 in "rdi", a1 in "rsi", a2 in "rdx", a3 in "r10", a4 in "r8", a5 in "r9")
+}
+
+/// A system call of one argument that never returns: `exit`, `exit_group`.
+///
+/// # Safety
+///
+/// The call must be one that does not return. Should a filter make it return
+/// nevertheless, the program is stopped by an illegal instruction.
+#[inline]
+pub unsafe fn syscall1_noreturn(nr: Sysno, a0: Reg) -> ! {
+    // SAFETY: the ABI above; `ud2` catches what must not happen.
+    unsafe {
+        asm!(
+            "syscall",
+            "ud2",
+            in("rax") nr.to_reg(),
+            in("rdi") a0,
+            options(noreturn, nostack),
+        )
+    }
+}
+
+// <asm/fcntl.h>: these four are permuted between the architectures.
+pub(crate) const O_DIRECTORY: u32 = 0o200000;
+pub(crate) const O_NOFOLLOW: u32 = 0o400000;
+pub(crate) const O_DIRECT: u32 = 0o40000;
+pub(crate) const O_LARGEFILE: u32 = 0o100000;

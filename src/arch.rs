@@ -1,0 +1,23 @@
+//! What differs by processor: the files of `arch/`, one of which is compiled.
+//!
+//! The stubs here are the whole bridge to the kernel. They take and give bare
+//! registers; [`syscall!`](crate::syscall!) is what one normally calls.
+
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        #[path = "../arch/x86_64.rs"]
+        mod imp;
+    } else if #[cfg(target_arch = "aarch64")] {
+        #[path = "../arch/aarch64.rs"]
+        mod imp;
+    }
+}
+
+pub use imp::*;
+
+/// A machine register that goes into a system call or comes out of it.
+///
+/// A pointer type, so that an operand which is a pointer keeps its provenance
+/// on the way to the kernel, and an address that the kernel returns is a
+/// pointer from the start.
+pub type Reg = *mut core::ffi::c_void;

@@ -1,0 +1,29 @@
+//! What several tests need. Each test file takes its own part of it.
+#![allow(dead_code)]
+
+use std::sync::OnceLock;
+
+/// The running kernel's version, (major, minor), as `uname -r` tells it.
+pub fn kernel_version() -> (u32, u32) {
+    static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
+    *VERSION.get_or_init(|| {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a mounted /proc");
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+        let mut next = || numbers.next().and_then(|n| n.parse().ok()).expect("a version number");
+        (next(), next())
+    })
+}
+
+/// Whether the running kernel is `major.minor` or newer.
+pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    kernel_version() >= (major, minor)
+}
+
+/// Says that a test cannot be made here, and why. Counted, and never silent.
+#[macro_export]
+macro_rules! skip {
+    ($($reason:tt)*) => {{
+        eprintln!("skipped: {}: {}", module_path!(), format_args!($($reason)*));
+        return;
+    }};
+}
