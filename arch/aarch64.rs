@@ -139,8 +139,73 @@ pub unsafe fn syscall1_noreturn(nr: Sysno, a0: Reg) -> ! {
     }
 }
 
+/// Stops the program by a trap.
+#[inline]
+pub(crate) fn trap() -> ! {
+    // SAFETY: does not go on.
+    unsafe { asm!("brk #1", options(noreturn, nostack, nomem)) }
+}
+
 // <asm/fcntl.h>: these four are permuted between the architectures.
 pub(crate) const O_DIRECTORY: u32 = 0o40000;
 pub(crate) const O_NOFOLLOW: u32 = 0o100000;
 pub(crate) const O_DIRECT: u32 = 0o200000;
 pub(crate) const O_LARGEFILE: u32 = 0o400000;
+
+/// Program start. The kernel jumps here with the stack that execve(2) made:
+///
+/// ```text
+///   sp -> argc
+///         argv[0] .. argv[argc - 1], 0
+///         envp[0] .. , 0
+///         auxv: pairs (key, value), up to (AT_NULL, 0)
+///         the strings that all of these point to
+/// ```
+///
+/// `_start` is for every way of linking, static-pie included; nothing may use
+/// an absolute address before `relocate` has run. `__barecall_start` is for
+/// barecall.x, whose programs do not move. The kernel keeps sp aligned to 16.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($main:path, $relocate:path) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn _start() -> ! {
+            ::core::arch::naked_asm!(
+                ".weak _DYNAMIC",           // absent from a program that is not PIE
+                ".hidden _DYNAMIC",
+                "mov x29, #0",              // the outermost frame
+                "mov x19, sp",              // kept over the call
+                "mov x0, sp",
+                "adrp x1, _DYNAMIC",
+                "add x1, x1, #:lo12:_DYNAMIC",
+                "bl {relocate}",
+                "mov x0, x19",
+                "bl {main}",
+                "mov w8, #94",              // exit_group; the status is in w0
+                "svc #0",
+                "brk #1",
+                relocate = sym $relocate,
+                main = sym $main,
+            )
+        }
+
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn __barecall_start() -> ! {
+            ::core::arch::naked_asm!(
+                "mov x29, #0",              // the outermost frame
+                "mov x0, sp",
+                "bl {main}",
+                "mov w8, #94",              // exit_group; the status is in w0
+                "svc #0",
+                "brk #1",
+                main = sym $main,
+            )
+        }
+    };
+}
+
+/// `R_AARCH64_RELATIVE`: add the load bias; all that a static-pie contains.
+pub(crate) const R_RELATIVE: u32 = 1027;

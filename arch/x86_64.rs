@@ -92,8 +92,76 @@ pub unsafe fn syscall1_noreturn(nr: Sysno, a0: Reg) -> ! {
     }
 }
 
+/// Stops the program by a trap.
+#[inline]
+pub(crate) fn trap() -> ! {
+    // SAFETY: does not go on.
+    unsafe { asm!("ud2", options(noreturn, nostack, nomem)) }
+}
+
 // <asm/fcntl.h>: these four are permuted between the architectures.
 pub(crate) const O_DIRECTORY: u32 = 0o200000;
 pub(crate) const O_NOFOLLOW: u32 = 0o400000;
 pub(crate) const O_DIRECT: u32 = 0o40000;
 pub(crate) const O_LARGEFILE: u32 = 0o100000;
+
+/// Program start. The kernel jumps here with the stack that execve(2) made:
+///
+/// ```text
+///   rsp -> argc
+///          argv[0] .. argv[argc - 1], 0
+///          envp[0] .. , 0
+///          auxv: pairs (key, value), up to (AT_NULL, 0)
+///          the strings that all of these point to
+/// ```
+///
+/// `_start` is for every way of linking, static-pie included; nothing may use
+/// an absolute address before `relocate` has run. `__barecall_start` is for
+/// barecall.x, whose programs do not move.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start {
+    ($main:path, $relocate:path) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn _start() -> ! {
+            ::core::arch::naked_asm!(
+                ".weak _DYNAMIC",           // absent from a program that is not PIE
+                ".hidden _DYNAMIC",
+                "xor ebp, ebp",             // the outermost frame
+                "mov rbx, rsp",             // kept over the call
+                "mov rdi, rsp",
+                "lea rsi, [rip + _DYNAMIC]",
+                "and rsp, -16",             // the ABI's alignment before a call
+                "call {relocate}",
+                "mov rdi, rbx",
+                "call {main}",
+                "mov edi, eax",             // its status
+                "mov eax, 231",             // exit_group
+                "syscall",
+                "ud2",
+                relocate = sym $relocate,
+                main = sym $main,
+            )
+        }
+
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn __barecall_start() -> ! {
+            ::core::arch::naked_asm!(
+                "xor ebp, ebp",             // the outermost frame
+                "mov rdi, rsp",
+                "and rsp, -16",             // the ABI's alignment before a call
+                "call {main}",
+                "mov edi, eax",             // its status
+                "mov eax, 231",             // exit_group
+                "syscall",
+                "ud2",
+                main = sym $main,
+            )
+        }
+    };
+}
+
+/// `R_X86_64_RELATIVE`: add the load bias; all that a static-pie contains.
+pub(crate) const R_RELATIVE: u32 = 8;

@@ -7,9 +7,13 @@ cfg_if::cfg_if! {
     if #[cfg(target_arch = "x86_64")] {
         #[path = "../arch/x86_64.rs"]
         mod imp;
+        #[path = "../arch/mem_x86_64.rs"]
+        mod mem;
     } else if #[cfg(target_arch = "aarch64")] {
         #[path = "../arch/aarch64.rs"]
         mod imp;
+        #[path = "../arch/mem_aarch64.rs"]
+        mod mem;
     }
 }
 

@@ -34,4 +34,7 @@ pub mod process;
 // Second floor: what one comes for.
 pub mod memfd;
 
+// Beside them: program start.
+pub mod rt;
+
 pub use errno::Errno;
