@@ -29,7 +29,9 @@ pub mod event;
 pub mod fs;
 pub mod io;
 pub mod mm;
+pub mod mount;
 pub mod process;
+pub mod system;
 
 // Second floor: what one comes for.
 pub mod memfd;

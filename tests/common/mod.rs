@@ -7,9 +7,15 @@ use std::sync::OnceLock;
 pub fn kernel_version() -> (u32, u32) {
     static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
     *VERSION.get_or_init(|| {
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a mounted /proc");
+        let release =
+            std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a mounted /proc");
         let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-        let mut next = || numbers.next().and_then(|n| n.parse().ok()).expect("a version number");
+        let mut next = || {
+            numbers
+                .next()
+                .and_then(|n| n.parse().ok())
+                .expect("a version number")
+        };
         (next(), next())
     })
 }
@@ -17,6 +23,18 @@ pub fn kernel_version() -> (u32, u32) {
 /// Whether the running kernel is `major.minor` or newer.
 pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
     kernel_version() >= (major, minor)
+}
+
+/// Whether this process has a capability (its number in <linux/capability.h>)
+/// in its effective set.
+pub fn has_capability(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a mounted /proc");
+    let set = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .expect("CapEff");
+    set >> number & 1 == 1
 }
 
 /// Says that a test cannot be made here, and why. Counted, and never silent.
