@@ -255,7 +255,7 @@ errnos! {
     76 ENOTUNIQ "Name not unique on network";
     77 EBADFD "File descriptor in bad state";
     78 EREMCHG "Remote address changed";
-    79 ELIBACC "Cannot access a needed shared library";
+    79 ELIBACC "Can not access a needed shared library";
     80 ELIBBAD "Accessing a corrupted shared library";
     81 ELIBSCN ".lib section in a.out corrupted";
     82 ELIBMAX "Attempting to link in too many shared libraries";
@@ -278,7 +278,7 @@ errnos! {
     99 EADDRNOTAVAIL "Cannot assign requested address";
     100 ENETDOWN "Network is down";
     101 ENETUNREACH "Network is unreachable";
-    102 ENETRESET "Network dropped connection because of reset";
+    102 ENETRESET "Network dropped connection on reset";
     103 ECONNABORTED "Software caused connection abort";
     104 ECONNRESET "Connection reset by peer";
     105 ENOBUFS "No buffer space available";
@@ -298,7 +298,7 @@ errnos! {
     119 ENAVAIL "No XENIX semaphores available";
     120 EISNAM "Is a named type file";
     121 EREMOTEIO "Remote I/O error";
-    122 EDQUOT "Quota exceeded";
+    122 EDQUOT "Disk quota exceeded";
     123 ENOMEDIUM "No medium found";
     124 EMEDIUMTYPE "Wrong medium type";
     125 ECANCELED "Operation canceled";

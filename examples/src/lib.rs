@@ -1,0 +1,77 @@
+//! What the example programs share: output that is collected into few system
+//! calls, and how to fail.
+#![no_std]
+
+use barecall::fd::BorrowedFd;
+use barecall::{Errno, io};
+use core::fmt;
+
+/// A descriptor to print to, through a buffer of one kilobyte.
+///
+/// An error is kept and told by [`Out::flush`], as with stdio.
+#[derive(Debug)]
+pub struct Out<'fd> {
+    fd: BorrowedFd<'fd>,
+    buf: [u8; 1024],
+    len: usize,
+    error: Option<Errno>,
+}
+
+impl<'fd> Out<'fd> {
+    /// Prints to `fd`.
+    pub const fn new(fd: BorrowedFd<'fd>) -> Self {
+        Self {
+            fd,
+            buf: [0; 1024],
+            len: 0,
+            error: None,
+        }
+    }
+
+    /// Writes what is in the buffer, and tells the first error so far.
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        if let Some(full) = self.buf.get(..self.len)
+            && let Err(errno) = io::write_all(self.fd, full)
+        {
+            self.error.get_or_insert(errno);
+        }
+        self.len = 0;
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Prints bytes, whatever they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(self.buf.len()) {
+            if self.buf.len() - self.len < chunk.len() {
+                let _ = self.flush();
+            }
+            if let Some(free) = self.buf.get_mut(self.len..self.len + chunk.len()) {
+                free.copy_from_slice(chunk);
+                self.len += chunk.len();
+            }
+        }
+    }
+}
+
+impl fmt::Write for Out<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.bytes(s.as_bytes());
+        Ok(())
+    }
+}
+
+/// Bytes that are text most of the time, for messages: names, paths.
+#[derive(Debug)]
+pub struct Lossy<'a>(pub &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{fffd}")?;
+            }
+        }
+        Ok(())
+    }
+}

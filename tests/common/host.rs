@@ -1,0 +1,139 @@
+//! What the tests need that build and run programs with the tools of the
+//! development machine. Each test file takes its own part of it.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The architectures, by the names of cargo's targets.
+pub const X86_64: &str = "x86_64-unknown-linux-gnu";
+pub const AARCH64: &str = "aarch64-unknown-linux-gnu";
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A directory below target/, kept from run to run.
+pub fn target_dir(name: &str) -> PathBuf {
+    root().join("target").join(name)
+}
+
+/// Whether a program can be found and says its version.
+pub fn have(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok()
+}
+
+/// A tool is missing: on a developer's machine the test is skipped, aloud; in
+/// CI, which installs everything, it fails.
+pub fn missing(tool: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{tool} is needed here, and CI installs it"
+    );
+    eprintln!("skipped: {tool} is not installed");
+}
+
+/// Debian's rustc, which has the libraries of both architectures. rustup's
+/// aarch64 target serves as well, if it is installed.
+fn rustc_for(target: &str) -> Option<&'static str> {
+    ["rustc", "/usr/bin/rustc"].into_iter().find(|rustc| {
+        let libdir = Command::new(rustc)
+            .args(["--print", "target-libdir", "--target", target])
+            .current_dir(root())
+            .output();
+        libdir.is_ok_and(|o| Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_dir())
+    })
+}
+
+/// cargo for a target, or `None` where the toolchain for it is missing.
+pub fn cargo(target: &str) -> Option<Command> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root());
+    // What the outer cargo sets for this test is not for the inner one.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("CARGO_") && name != "CARGO_HOME" || name == "RUSTFLAGS" {
+            cargo.env_remove(name);
+        }
+    }
+    let rustc = rustc_for(target)?;
+    if target == AARCH64 {
+        if !have("aarch64-linux-gnu-gcc") {
+            return None;
+        }
+        cargo
+            .env("RUSTC", rustc)
+            .env("RUSTDOC", rustc.replace("rustc", "rustdoc"));
+        cargo.env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+            "aarch64-linux-gnu-gcc",
+        );
+    }
+    Some(cargo)
+}
+
+/// The targets that can be built here; a missing one is told by `missing`.
+pub fn targets() -> Vec<&'static str> {
+    [X86_64, AARCH64]
+        .into_iter()
+        .filter(|target| {
+            let found = cargo(target).is_some();
+            if !found {
+                missing(&format!("a Rust toolchain and linker for {target}"));
+            }
+            found
+        })
+        .collect()
+}
+
+/// How a program of a target is run here: as it is, or by qemu-user.
+pub fn command(target: &str, program: &Path) -> Command {
+    if target.starts_with(std::env::consts::ARCH) {
+        return Command::new(program);
+    }
+    let mut qemu = Command::new("qemu-aarch64-static");
+    qemu.arg(program);
+    qemu
+}
+
+/// Runs a command that must succeed, and gives what it said.
+#[track_caller]
+pub fn run(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    output
+}
+
+/// Builds the example programs for a target, and gives their directory.
+///
+/// In a target directory of their own: the outer cargo holds the lock of the
+/// usual one while it runs tests.
+#[track_caller]
+pub fn examples(target: &str, profile: &str) -> Option<PathBuf> {
+    let dir = target_dir("host-examples");
+    let mut cargo = cargo(target)?;
+    cargo.args([
+        "build",
+        "--quiet",
+        "-p",
+        "barecall-examples",
+        "--profile",
+        profile,
+    ]);
+    cargo
+        .args(["--target", target])
+        .arg("--target-dir")
+        .arg(&dir);
+    run(&mut cargo);
+    let profile = if profile == "dev" { "debug" } else { profile };
+    Some(dir.join(target).join(profile))
+}
