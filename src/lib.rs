@@ -25,6 +25,7 @@ pub mod nr;
 pub mod syscall;
 
 // First floor: families.
+pub mod auxv;
 pub mod event;
 pub mod fs;
 pub mod io;
