@@ -99,11 +99,40 @@ pub(crate) fn trap() -> ! {
     unsafe { asm!("ud2", options(noreturn, nostack, nomem)) }
 }
 
-// <asm/fcntl.h>: these four are permuted between the architectures.
+// <asm/fcntl.h>: the first four are permuted between the architectures, and
+// O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o200000;
 pub(crate) const O_NOFOLLOW: u32 = 0o400000;
 pub(crate) const O_DIRECT: u32 = 0o40000;
 pub(crate) const O_LARGEFILE: u32 = 0o100000;
+pub(crate) const O_TMPFILE: u32 = 0o20000000 | O_DIRECTORY;
+
+/// `struct stat`, as x86_64 has it: what [`fstat`](crate::fs::fstat) and
+/// [`statat`](crate::fs::statat) answer.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[doc(alias = "struct stat")]
+#[allow(missing_docs)]
+pub struct Stat {
+    pub st_dev: u64,
+    pub st_ino: u64,
+    pub st_nlink: u64,
+    pub st_mode: u32,
+    pub st_uid: u32,
+    pub st_gid: u32,
+    __pad0: u32,
+    pub st_rdev: u64,
+    pub st_size: i64,
+    pub st_blksize: i64,
+    pub st_blocks: i64,
+    pub st_atime: u64,
+    pub st_atime_nsec: u64,
+    pub st_mtime: u64,
+    pub st_mtime_nsec: u64,
+    pub st_ctime: u64,
+    pub st_ctime_nsec: u64,
+    __unused: [i64; 3],
+}
 
 /// Program start. The kernel jumps here with the stack that execve(2) made:
 ///
