@@ -240,3 +240,23 @@ macro_rules! __start {
 
 /// `R_AARCH64_RELATIVE`: add the load bias; all that a static-pie contains.
 pub(crate) const R_RELATIVE: u32 = 1027;
+
+/// `struct epoll_event`, with four bytes of padding after `events`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+#[doc(alias = "struct epoll_event")]
+pub(crate) struct EpollEvent {
+    pub events: u32,
+    pub data: u64,
+}
+
+impl crate::mm::ProtFlags {
+    /// `PROT_BTI`: indirect branches must land on a `bti` (since Linux 5.8).
+    /// aarch64 only.
+    #[doc(alias = "PROT_BTI")]
+    pub const BTI: Self = Self::from_bits_retain(0x10);
+    /// `PROT_MTE`: memory with allocation tags (since Linux 5.10). aarch64
+    /// only.
+    #[doc(alias = "PROT_MTE")]
+    pub const MTE: Self = Self::from_bits_retain(0x20);
+}

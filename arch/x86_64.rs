@@ -194,3 +194,21 @@ macro_rules! __start {
 
 /// `R_X86_64_RELATIVE`: add the load bias; all that a static-pie contains.
 pub(crate) const R_RELATIVE: u32 = 8;
+
+/// `struct epoll_event`, packed on this architecture only.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+#[doc(alias = "struct epoll_event")]
+pub(crate) struct EpollEvent {
+    pub events: u32,
+    pub data: u64,
+}
+
+impl crate::mm::MapFlags {
+    /// `MAP_32BIT`: in the first 2 GiB. x86_64 only.
+    #[doc(alias = "MAP_32BIT")]
+    pub const LOW_2GB: Self = Self::from_bits_retain(0x40);
+    /// `MAP_ABOVE4G`: not in the first 4 GiB (since Linux 6.6). x86_64 only.
+    #[doc(alias = "MAP_ABOVE4G")]
+    pub const ABOVE_4GB: Self = Self::from_bits_retain(0x80);
+}

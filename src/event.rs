@@ -1,1 +1,514 @@
-//! event
+//! Waiting for descriptors: poll, epoll, eventfd.
+
+use crate::errno::Errno;
+use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::syscall::{syscall_fd, syscall_zero};
+use crate::time::Timespec;
+use crate::{nr, syscall};
+use bitflags::bitflags;
+use core::ffi::c_void;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+
+bitflags! {
+    /// `EFD_*` for [`eventfd`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct EventFdFlags: u32 {
+        /// `EFD_SEMAPHORE`: reading takes 1, not everything.
+        #[doc(alias = "EFD_SEMAPHORE")]
+        const SEMAPHORE = 1;
+        /// `EFD_NONBLOCK`: `EAGAIN` instead of waiting.
+        #[doc(alias = "EFD_NONBLOCK")]
+        const NONBLOCK = 0o4000;
+        /// `EFD_CLOEXEC`: closed by `execve`.
+        #[doc(alias = "EFD_CLOEXEC")]
+        const CLOEXEC = 0o2000000;
+        const _ = !0;
+    }
+}
+
+/// `eventfd2(initval, flags)`: a counter of 64 bits behind a descriptor.
+///
+/// Writing 8 bytes adds; reading 8 bytes takes the count, and waits while it
+/// is 0.
+///
+/// # Errors
+///
+/// `EINVAL`: an unknown flag. `EMFILE`, `ENFILE`: too many descriptors.
+///
+/// ```
+/// use barecall::event::{EventFdFlags, eventfd};
+/// use barecall::io;
+///
+/// let event = eventfd(2, EventFdFlags::CLOEXEC)?;
+/// io::write(&event, &3_u64.to_ne_bytes())?;
+/// let mut count = [0; 8];
+/// io::read(&event, &mut count)?;
+/// assert_eq!(u64::from_ne_bytes(count), 5);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [eventfd(2)](https://man7.org/linux/man-pages/man2/eventfd.2.html).
+#[inline]
+#[doc(alias = "eventfd2")]
+pub fn eventfd(initval: u32, flags: EventFdFlags) -> Result<OwnedFd, Errno> {
+    // SAFETY: a new descriptor, ours.
+    unsafe { syscall_fd!(nr::EVENTFD2, initval, flags.bits()) }
+}
+
+bitflags! {
+    /// `POLL*`: what [`poll`] waits for, and what has come.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct PollFlags: u16 {
+        /// `POLLIN`: there is something to read.
+        #[doc(alias = "POLLIN")]
+        const IN = 0x1;
+        /// `POLLPRI`: something exceptional (out-of-band data, a sysfs or
+        /// cgroup file that changed).
+        #[doc(alias = "POLLPRI")]
+        const PRI = 0x2;
+        /// `POLLOUT`: writing would not wait.
+        #[doc(alias = "POLLOUT")]
+        const OUT = 0x4;
+        /// `POLLERR`: an error, or nobody reads. Comes without being asked for.
+        #[doc(alias = "POLLERR")]
+        const ERR = 0x8;
+        /// `POLLHUP`: the other side hung up. Comes without being asked for.
+        #[doc(alias = "POLLHUP")]
+        const HUP = 0x10;
+        /// `POLLNVAL`: not open. Comes without being asked for.
+        #[doc(alias = "POLLNVAL")]
+        const NVAL = 0x20;
+        /// `POLLRDNORM`: as `IN`.
+        #[doc(alias = "POLLRDNORM")]
+        const RDNORM = 0x40;
+        /// `POLLRDBAND`: priority data can be read.
+        #[doc(alias = "POLLRDBAND")]
+        const RDBAND = 0x80;
+        /// `POLLWRNORM`: as `OUT`.
+        #[doc(alias = "POLLWRNORM")]
+        const WRNORM = 0x100;
+        /// `POLLWRBAND`: priority data can be written.
+        #[doc(alias = "POLLWRBAND")]
+        const WRBAND = 0x200;
+        /// `POLLMSG`: unused.
+        #[doc(alias = "POLLMSG")]
+        const MSG = 0x400;
+        /// `POLLREMOVE`: unused.
+        #[doc(alias = "POLLREMOVE")]
+        const REMOVE = 0x1000;
+        /// `POLLRDHUP`: the other side of a stream socket writes no more.
+        #[doc(alias = "POLLRDHUP")]
+        const RDHUP = 0x2000;
+        const _ = !0;
+    }
+}
+
+/// `struct pollfd`: a descriptor to wait for, and what has come.
+///
+/// ```
+/// use barecall::event::{PollFd, PollFlags, poll};
+/// use barecall::io;
+///
+/// let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// drop(writer);
+/// let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+/// assert_eq!(poll(&mut fds, None)?, 1);
+/// assert_eq!(fds[0].revents(), PollFlags::HUP);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+#[derive(Clone, Copy)]
+#[repr(C)]
+#[doc(alias = "struct pollfd")]
+pub struct PollFd<'fd> {
+    fd: i32,
+    events: u16,
+    revents: u16,
+    borrow: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> PollFd<'fd> {
+    /// Waits for `events` of `fd`.
+    #[inline]
+    pub fn new<Fd: AsFd + ?Sized>(fd: &'fd Fd, events: PollFlags) -> Self {
+        Self::from_borrowed_fd(fd.as_fd(), events)
+    }
+
+    /// Waits for `events` of `fd`.
+    #[inline]
+    pub const fn from_borrowed_fd(fd: BorrowedFd<'fd>, events: PollFlags) -> Self {
+        Self {
+            fd: fd.as_raw_fd(),
+            events: events.bits(),
+            revents: 0,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Waits for nothing: the kernel skips it.
+    #[inline]
+    pub const fn ignored() -> Self {
+        Self {
+            fd: -1,
+            events: 0,
+            revents: 0,
+            borrow: PhantomData,
+        }
+    }
+
+    /// What is waited for.
+    #[inline]
+    pub const fn events(&self) -> PollFlags {
+        PollFlags::from_bits_retain(self.events)
+    }
+
+    /// Waits for `events` from now on.
+    #[inline]
+    pub const fn set_events(&mut self, events: PollFlags) {
+        self.events = events.bits();
+    }
+
+    /// What had come, the last time.
+    #[inline]
+    pub const fn revents(&self) -> PollFlags {
+        PollFlags::from_bits_retain(self.revents)
+    }
+}
+
+impl fmt::Debug for PollFd<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollFd")
+            .field("fd", &self.fd)
+            .field("events", &self.events())
+            .field("revents", &self.revents())
+            .finish()
+    }
+}
+
+/// `ppoll(fds, nfds, timeout, NULL, 0)`: waits until something comes on one of
+/// the descriptors, or `timeout` is over (`None`: for ever).
+///
+/// Gives how many have something; 0 is the timeout. (The call `poll` itself is
+/// not there on aarch64.)
+///
+/// # Errors
+///
+/// `EINTR`: a signal came first; the whole timeout begins anew with another
+/// call. `EINVAL`: more descriptors than `RLIMIT_NOFILE`, or no valid time.
+///
+/// ```
+/// use barecall::event::{PollFd, PollFlags, poll};
+/// use barecall::io;
+/// use barecall::time::Timespec;
+///
+/// let (reader, _writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+/// assert_eq!(poll(&mut fds, Some(Timespec { tv_sec: 0, tv_nsec: 1000 }))?, 0);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [ppoll(2)](https://man7.org/linux/man-pages/man2/poll.2.html).
+#[inline]
+#[doc(alias = "ppoll")]
+pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Timespec>) -> Result<usize, Errno> {
+    // The kernel writes what is left of the timeout into it.
+    let mut timeout = timeout;
+    let timeout = match &mut timeout {
+        Some(timeout) => &raw mut *timeout,
+        None => core::ptr::null_mut(),
+    };
+    let no_mask = core::ptr::null::<c_void>();
+    // SAFETY: an array of `pollfd` and a time that is ours.
+    unsafe { syscall!(nr::PPOLL, fds.as_mut_ptr(), fds.len(), timeout, no_mask, 0) }
+}
+
+bitflags! {
+    /// `EPOLL_*` for [`epoll_create1`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct EpollCreateFlags: u32 {
+        /// `EPOLL_CLOEXEC`: closed by `execve`.
+        #[doc(alias = "EPOLL_CLOEXEC")]
+        const CLOEXEC = 0o2000000;
+        const _ = !0;
+    }
+}
+
+/// `epoll_create1(flags)`: a set of descriptors to wait for.
+///
+/// # Errors
+///
+/// `EINVAL`: an unknown flag. `EMFILE`, `ENFILE`: too many descriptors.
+///
+/// ```
+/// use barecall::event::{self, EpollCreateFlags, EpollEvent, EpollFlags};
+/// use barecall::io;
+/// use core::mem::MaybeUninit;
+///
+/// let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+/// event::epoll_add(&epoll, &reader, EpollEvent::new(EpollFlags::IN, 42))?;
+/// io::write(&writer, b"x")?;
+///
+/// let mut events = [MaybeUninit::uninit(); 4];
+/// let events = event::epoll_wait(&epoll, &mut events, -1)?;
+/// assert_eq!(events.len(), 1);
+/// assert_eq!(events[0].data(), 42);
+/// assert_eq!(events[0].events(), EpollFlags::IN);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [epoll_create1(2)](https://man7.org/linux/man-pages/man2/epoll_create.2.html).
+#[inline]
+pub fn epoll_create1(flags: EpollCreateFlags) -> Result<OwnedFd, Errno> {
+    // SAFETY: a new descriptor, ours.
+    unsafe { syscall_fd!(nr::EPOLL_CREATE1, flags.bits()) }
+}
+
+bitflags! {
+    /// `EPOLL*`: what is waited for, and what has come.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct EpollFlags: u32 {
+        /// `EPOLLIN`: there is something to read.
+        #[doc(alias = "EPOLLIN")]
+        const IN = 0x1;
+        /// `EPOLLPRI`: something exceptional.
+        #[doc(alias = "EPOLLPRI")]
+        const PRI = 0x2;
+        /// `EPOLLOUT`: writing would not wait.
+        #[doc(alias = "EPOLLOUT")]
+        const OUT = 0x4;
+        /// `EPOLLERR`: an error, or nobody reads. Comes without being asked
+        /// for.
+        #[doc(alias = "EPOLLERR")]
+        const ERR = 0x8;
+        /// `EPOLLHUP`: the other side hung up. Comes without being asked for.
+        #[doc(alias = "EPOLLHUP")]
+        const HUP = 0x10;
+        /// `EPOLLNVAL`: never comes.
+        #[doc(alias = "EPOLLNVAL")]
+        const NVAL = 0x20;
+        /// `EPOLLRDNORM`: as `IN`.
+        #[doc(alias = "EPOLLRDNORM")]
+        const RDNORM = 0x40;
+        /// `EPOLLRDBAND`: priority data can be read.
+        #[doc(alias = "EPOLLRDBAND")]
+        const RDBAND = 0x80;
+        /// `EPOLLWRNORM`: as `OUT`.
+        #[doc(alias = "EPOLLWRNORM")]
+        const WRNORM = 0x100;
+        /// `EPOLLWRBAND`: priority data can be written.
+        #[doc(alias = "EPOLLWRBAND")]
+        const WRBAND = 0x200;
+        /// `EPOLLMSG`: unused.
+        #[doc(alias = "EPOLLMSG")]
+        const MSG = 0x400;
+        /// `EPOLLRDHUP`: the other side of a stream socket writes no more.
+        #[doc(alias = "EPOLLRDHUP")]
+        const RDHUP = 0x2000;
+        /// `EPOLL_URING_WAKE`: from io_uring to itself (since Linux 6.2).
+        #[doc(alias = "EPOLL_URING_WAKE")]
+        const URING_WAKE = 1 << 27;
+        /// `EPOLLEXCLUSIVE`: wakes one of the sets that wait, not all (since
+        /// Linux 4.5).
+        #[doc(alias = "EPOLLEXCLUSIVE")]
+        const EXCLUSIVE = 1 << 28;
+        /// `EPOLLWAKEUP`: no suspend while the event is dealt with.
+        #[doc(alias = "EPOLLWAKEUP")]
+        const WAKEUP = 1 << 29;
+        /// `EPOLLONESHOT`: once; then it must be armed again by
+        /// [`epoll_modify`].
+        #[doc(alias = "EPOLLONESHOT")]
+        const ONESHOT = 1 << 30;
+        /// `EPOLLET`: when something comes, not while something is there.
+        #[doc(alias = "EPOLLET")]
+        const ET = 1 << 31;
+        const _ = !0;
+    }
+}
+
+/// `struct epoll_event`: what is waited for or has come, with a number of the
+/// caller's.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct EpollEvent(crate::arch::EpollEvent);
+
+impl EpollEvent {
+    /// These events, and the number that comes with them.
+    #[inline]
+    pub const fn new(events: EpollFlags, data: u64) -> Self {
+        Self(crate::arch::EpollEvent {
+            events: events.bits(),
+            data,
+        })
+    }
+
+    /// What is waited for, or has come.
+    #[inline]
+    pub const fn events(&self) -> EpollFlags {
+        EpollFlags::from_bits_retain(self.0.events)
+    }
+
+    /// The caller's number.
+    #[inline]
+    pub const fn data(&self) -> u64 {
+        self.0.data
+    }
+}
+
+impl fmt::Debug for EpollEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EpollEvent")
+            .field("events", &self.events())
+            .field("data", &self.data())
+            .finish()
+    }
+}
+
+/// What `epoll_ctl` is asked.
+mod op {
+    pub const EPOLL_CTL_ADD: u32 = 1;
+    pub const EPOLL_CTL_DEL: u32 = 2;
+    pub const EPOLL_CTL_MOD: u32 = 3;
+}
+
+/// `epoll_ctl(epfd, EPOLL_CTL_ADD, fd, event)`: adds a descriptor to the set.
+///
+/// The set keeps no descriptor open, and forgets one when the last descriptor
+/// of its open file description is closed.
+///
+/// # Errors
+///
+/// `EEXIST`: already there. `EPERM`: a file that cannot be waited for (a regular
+/// file, a directory). `ELOOP`: sets that contain each other, or too deep.
+/// `EINVAL`: the set itself, or flags that do not go together. `ENOSPC`: the
+/// limit of the user. `ENOMEM`.
+///
+/// See [`epoll_create1`] for an example.
+///
+/// Manual page: [epoll_ctl(2)](https://man7.org/linux/man-pages/man2/epoll_ctl.2.html).
+#[inline]
+#[doc(alias = "epoll_ctl")]
+pub fn epoll_add<E: AsFd, Fd: AsFd>(epoll: E, fd: Fd, event: EpollEvent) -> Result<(), Errno> {
+    // SAFETY: the kernel reads an `epoll_event`.
+    unsafe {
+        syscall_zero!(
+            nr::EPOLL_CTL,
+            epoll.as_fd(),
+            op::EPOLL_CTL_ADD,
+            fd.as_fd(),
+            &raw const event
+        )
+    }
+}
+
+/// `epoll_ctl(epfd, EPOLL_CTL_MOD, fd, event)`: changes what is waited for.
+///
+/// # Errors
+///
+/// `ENOENT`: not in the set. `EINVAL`: flags that do not go together. `ENOMEM`.
+///
+/// ```
+/// use barecall::event::{self, EpollCreateFlags, EpollEvent, EpollFlags, EventFdFlags};
+///
+/// let event = event::eventfd(1, EventFdFlags::CLOEXEC)?;
+/// let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+/// event::epoll_add(&epoll, &event, EpollEvent::new(EpollFlags::empty(), 0))?;
+/// event::epoll_modify(&epoll, &event, EpollEvent::new(EpollFlags::IN, 1))?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [epoll_ctl(2)](https://man7.org/linux/man-pages/man2/epoll_ctl.2.html).
+#[inline]
+#[doc(alias = "epoll_ctl")]
+pub fn epoll_modify<E: AsFd, Fd: AsFd>(epoll: E, fd: Fd, event: EpollEvent) -> Result<(), Errno> {
+    // SAFETY: the kernel reads an `epoll_event`.
+    unsafe {
+        syscall_zero!(
+            nr::EPOLL_CTL,
+            epoll.as_fd(),
+            op::EPOLL_CTL_MOD,
+            fd.as_fd(),
+            &raw const event
+        )
+    }
+}
+
+/// `epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL)`: takes a descriptor out of the
+/// set.
+///
+/// # Errors
+///
+/// `ENOENT`: not in the set. `EPERM`: a file that cannot be waited for.
+///
+/// ```
+/// use barecall::event::{self, EpollCreateFlags, EpollEvent, EpollFlags, EventFdFlags};
+///
+/// let event = event::eventfd(1, EventFdFlags::CLOEXEC)?;
+/// let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+/// event::epoll_add(&epoll, &event, EpollEvent::new(EpollFlags::IN, 0))?;
+/// event::epoll_delete(&epoll, &event)?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [epoll_ctl(2)](https://man7.org/linux/man-pages/man2/epoll_ctl.2.html).
+#[inline]
+#[doc(alias = "epoll_ctl")]
+pub fn epoll_delete<E: AsFd, Fd: AsFd>(epoll: E, fd: Fd) -> Result<(), Errno> {
+    // SAFETY: numbers only; since Linux 2.6.9 the event may be null.
+    unsafe {
+        syscall_zero!(
+            nr::EPOLL_CTL,
+            epoll.as_fd(),
+            op::EPOLL_CTL_DEL,
+            fd.as_fd(),
+            0
+        )
+    }
+}
+
+/// `epoll_pwait(epfd, events, maxevents, timeout, NULL, 0)`: waits until
+/// something comes, for `timeout` milliseconds at most (-1: for ever).
+///
+/// Gives what has come; nothing is the timeout. (The call `epoll_wait` itself
+/// is not there on aarch64.)
+///
+/// # Errors
+///
+/// `EINTR`: a signal came first. `EINVAL`: not an epoll descriptor, or no room
+/// for an event.
+///
+/// See [`epoll_create1`] for an example.
+///
+/// Manual page: [epoll_pwait(2)](https://man7.org/linux/man-pages/man2/epoll_wait.2.html).
+#[inline]
+#[doc(alias = "epoll_pwait")]
+pub fn epoll_wait<E: AsFd>(
+    epoll: E,
+    events: &mut [MaybeUninit<EpollEvent>],
+    timeout: i32,
+) -> Result<&mut [EpollEvent], Errno> {
+    let no_mask = core::ptr::null::<c_void>();
+    let max = events.len().min(i32::MAX as usize);
+    // SAFETY: the kernel writes at most `max` events there, and says how many;
+    // those are initialised now.
+    unsafe {
+        let n = syscall!(
+            nr::EPOLL_PWAIT,
+            epoll.as_fd(),
+            events.as_mut_ptr(),
+            max,
+            timeout,
+            no_mask,
+            0
+        )?;
+        Ok(core::slice::from_raw_parts_mut(
+            events.as_mut_ptr().cast(),
+            n,
+        ))
+    }
+}

@@ -33,6 +33,7 @@ pub mod mm;
 pub mod mount;
 pub mod process;
 pub mod system;
+pub mod time;
 
 // Second floor: what one comes for.
 pub mod memfd;

@@ -1,1 +1,800 @@
-//! mm
+//! Mapping memory, and telling the kernel about it.
+//!
+//! Addresses are pointers throughout, and what [`mmap`] and [`mremap`] return
+//! comes straight from the register. Lengths are in bytes; the kernel rounds
+//! them up to whole pages, and wants addresses that are whole pages.
+
+use crate::errno::Errno;
+use crate::fd::AsFd;
+use crate::syscall::syscall_zero;
+use crate::{nr, syscall_ptr};
+use bitflags::bitflags;
+use core::ffi::c_void;
+
+bitflags! {
+    /// `PROT_*`: what may be done with the memory.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct ProtFlags: u32 {
+        /// `PROT_NONE`: nothing.
+        #[doc(alias = "PROT_NONE")]
+        const NONE = 0;
+        /// `PROT_READ`: reading.
+        #[doc(alias = "PROT_READ")]
+        const READ = 1;
+        /// `PROT_WRITE`: writing. On both architectures that implies reading.
+        #[doc(alias = "PROT_WRITE")]
+        const WRITE = 2;
+        /// `PROT_EXEC`: executing.
+        #[doc(alias = "PROT_EXEC")]
+        const EXEC = 4;
+        /// `PROT_SEM`: atomic operations. Changes nothing here.
+        #[doc(alias = "PROT_SEM")]
+        const SEM = 8;
+        /// `PROT_GROWSDOWN`, for [`mprotect`]: down to the beginning of a
+        /// mapping that grows down.
+        #[doc(alias = "PROT_GROWSDOWN")]
+        const GROWSDOWN = 0x0100_0000;
+        /// `PROT_GROWSUP`, for [`mprotect`]: up to the end of a mapping that
+        /// grows up. There is none on x86_64 and aarch64.
+        #[doc(alias = "PROT_GROWSUP")]
+        const GROWSUP = 0x0200_0000;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// `MAP_*`: what kind of mapping.
+    ///
+    /// One of [`SHARED`](Self::SHARED), [`PRIVATE`](Self::PRIVATE),
+    /// [`SHARED_VALIDATE`](Self::SHARED_VALIDATE) and
+    /// [`DROPPABLE`](Self::DROPPABLE) must be there.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct MapFlags: u32 {
+        /// `MAP_SHARED`: writes are seen by all who map the file, and reach it.
+        /// Flags that the kernel does not know are ignored.
+        #[doc(alias = "MAP_SHARED")]
+        const SHARED = 1;
+        /// `MAP_PRIVATE`: writes are seen by nobody else.
+        #[doc(alias = "MAP_PRIVATE")]
+        const PRIVATE = 2;
+        /// `MAP_SHARED_VALIDATE`: as `SHARED`, and flags that the kernel does
+        /// not know are `EOPNOTSUPP` (since Linux 4.15).
+        #[doc(alias = "MAP_SHARED_VALIDATE")]
+        const SHARED_VALIDATE = 3;
+        /// `MAP_DROPPABLE`: private memory that the kernel may turn into zeros
+        /// at any time instead of swapping it (since Linux 6.11). Rust must
+        /// not believe in anything that is kept there.
+        #[doc(alias = "MAP_DROPPABLE")]
+        const DROPPABLE = 8;
+        /// `MAP_FIXED`: exactly there, replacing what was mapped before.
+        #[doc(alias = "MAP_FIXED")]
+        const FIXED = 0x10;
+        /// `MAP_ANONYMOUS`: zeroed memory, and no file.
+        #[doc(alias = "MAP_ANONYMOUS")]
+        #[doc(alias = "MAP_ANON")]
+        const ANONYMOUS = 0x20;
+        /// `MAP_GROWSDOWN`: grows when the page below it is touched. For
+        /// stacks of another age: there is no limit but the next mapping.
+        #[doc(alias = "MAP_GROWSDOWN")]
+        const GROWSDOWN = 0x100;
+        /// `MAP_DENYWRITE`: ignored.
+        #[doc(alias = "MAP_DENYWRITE")]
+        const DENYWRITE = 0x800;
+        /// `MAP_EXECUTABLE`: ignored.
+        #[doc(alias = "MAP_EXECUTABLE")]
+        const EXECUTABLE = 0x1000;
+        /// `MAP_LOCKED`: as [`mlock2`], without telling whether it worked.
+        #[doc(alias = "MAP_LOCKED")]
+        const LOCKED = 0x2000;
+        /// `MAP_NORESERVE`: no swap space, or huge pages, are set aside.
+        #[doc(alias = "MAP_NORESERVE")]
+        const NORESERVE = 0x4000;
+        /// `MAP_POPULATE`: page tables are filled now, as far as that works.
+        #[doc(alias = "MAP_POPULATE")]
+        const POPULATE = 0x8000;
+        /// `MAP_NONBLOCK`: makes `POPULATE` do nothing.
+        #[doc(alias = "MAP_NONBLOCK")]
+        const NONBLOCK = 0x1_0000;
+        /// `MAP_STACK`: is going to be a stack. No transparent huge pages
+        /// (since Linux 6.7).
+        #[doc(alias = "MAP_STACK")]
+        const STACK = 0x2_0000;
+        /// `MAP_HUGETLB`: of huge pages of the default size, or of the one
+        /// that a `HUGE_*` says.
+        #[doc(alias = "MAP_HUGETLB")]
+        const HUGETLB = 0x4_0000;
+        /// `MAP_SYNC`: a write that was made is on the (DAX) medium. Only with
+        /// `SHARED_VALIDATE` (since Linux 4.15).
+        #[doc(alias = "MAP_SYNC")]
+        const SYNC = 0x8_0000;
+        /// `MAP_FIXED_NOREPLACE`: exactly there, or `EEXIST` (since Linux
+        /// 4.17; older kernels take the address as a hint).
+        #[doc(alias = "MAP_FIXED_NOREPLACE")]
+        const FIXED_NOREPLACE = 0x10_0000;
+        /// `MAP_UNINITIALIZED`: not cleared; only on machines without MMU.
+        #[doc(alias = "MAP_UNINITIALIZED")]
+        const UNINITIALIZED = 0x400_0000;
+        /// `MAP_HUGE_16KB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_16KB")]
+        const HUGE_16KB = 14 << 26;
+        /// `MAP_HUGE_64KB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_64KB")]
+        const HUGE_64KB = 16 << 26;
+        /// `MAP_HUGE_512KB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_512KB")]
+        const HUGE_512KB = 19 << 26;
+        /// `MAP_HUGE_1MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_1MB")]
+        const HUGE_1MB = 20 << 26;
+        /// `MAP_HUGE_2MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_2MB")]
+        const HUGE_2MB = 21 << 26;
+        /// `MAP_HUGE_8MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_8MB")]
+        const HUGE_8MB = 23 << 26;
+        /// `MAP_HUGE_16MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_16MB")]
+        const HUGE_16MB = 24 << 26;
+        /// `MAP_HUGE_32MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_32MB")]
+        const HUGE_32MB = 25 << 26;
+        /// `MAP_HUGE_256MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_256MB")]
+        const HUGE_256MB = 28 << 26;
+        /// `MAP_HUGE_512MB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_512MB")]
+        const HUGE_512MB = 29 << 26;
+        /// `MAP_HUGE_1GB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_1GB")]
+        const HUGE_1GB = 30 << 26;
+        /// `MAP_HUGE_2GB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_2GB")]
+        const HUGE_2GB = 31 << 26;
+        /// `MAP_HUGE_16GB`: with `HUGETLB`, pages of that size.
+        #[doc(alias = "MAP_HUGE_16GB")]
+        const HUGE_16GB = 34 << 26;
+        const _ = !0;
+    }
+}
+
+impl MapFlags {
+    /// `HUGETLB` with pages of `1 << log2` bytes, for a size without a name
+    /// (`MAP_HUGE_SHIFT`). Only the low 6 bits of `log2` count.
+    #[inline]
+    #[doc(alias = "MAP_HUGE_SHIFT")]
+    #[doc(alias = "MAP_HUGE_MASK")]
+    pub const fn huge_log2(log2: u32) -> Self {
+        Self::from_bits_retain(Self::HUGETLB.bits() | (log2 & 0x3f) << 26)
+    }
+}
+
+/// `mmap(addr, length, prot, flags, fd, offset)`: maps `len` bytes of a file,
+/// from byte `offset` on.
+///
+/// Without `FIXED`, `addr` is a hint, and null leaves the choice to the kernel.
+/// For memory without a file, [`mmap_anonymous`].
+///
+/// # Safety
+///
+/// With [`MapFlags::FIXED`], whatever was mapped there is gone, and nothing
+/// may depend on it. What is in the mapping can change when others write the
+/// file, and touching a page behind the file's end is a `SIGBUS`: a reference
+/// into it is up to whoever knows that neither happens.
+///
+/// # Errors
+///
+/// `EACCES`: the descriptor is not open for reading, or not for writing and
+/// the mapping is shared and writable. `EINVAL`: a length of 0, an unaligned
+/// offset or fixed address, or no kind of mapping. `ENODEV`: the file cannot
+/// be mapped. `ENOMEM`: no room, or too many mappings. `EAGAIN`: locked memory
+/// is limited. `EEXIST`: [`MapFlags::FIXED_NOREPLACE`], and something is there.
+/// `EPERM`: a seal, or a `noexec` mount. `EOPNOTSUPP`: an unknown flag with
+/// [`MapFlags::SHARED_VALIDATE`]. `EOVERFLOW`.
+///
+/// ```
+/// use barecall::memfd::MemfdOptions;
+/// use barecall::mm::{MapFlags, ProtFlags, mmap, munmap};
+/// use barecall::io;
+///
+/// let file = MemfdOptions::new().create(c"doc")?;
+/// io::write(&file, b"hello")?;
+/// // SAFETY: a new mapping, and nobody else has the file.
+/// unsafe {
+///     let map = mmap(core::ptr::null_mut(), 5, ProtFlags::READ, MapFlags::SHARED, &file, 0)?;
+///     assert_eq!(core::slice::from_raw_parts(map.cast::<u8>(), 5), b"hello");
+///     munmap(map, 5)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mmap(2)](https://man7.org/linux/man-pages/man2/mmap.2.html).
+#[inline]
+pub unsafe fn mmap<Fd: AsFd>(
+    addr: *mut c_void,
+    len: usize,
+    prot: ProtFlags,
+    flags: MapFlags,
+    fd: Fd,
+    offset: u64,
+) -> Result<*mut c_void, Errno> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        syscall_ptr!(
+            nr::MMAP,
+            addr,
+            len,
+            prot.bits(),
+            flags.bits(),
+            fd.as_fd(),
+            offset
+        )
+    }
+}
+
+/// `mmap(addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)`: maps `len` bytes
+/// of zeros.
+///
+/// # Safety
+///
+/// With [`MapFlags::FIXED`], whatever was mapped there is gone, and nothing
+/// may depend on it.
+///
+/// # Errors
+///
+/// As [`mmap`], as far as they do not come from a file.
+///
+/// ```
+/// use barecall::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+///
+/// let prot = ProtFlags::READ | ProtFlags::WRITE;
+/// // SAFETY: a new mapping, somewhere where nothing was.
+/// unsafe {
+///     let map = mmap_anonymous(core::ptr::null_mut(), 65536, prot, MapFlags::PRIVATE)?;
+///     map.cast::<u64>().write(1);
+///     munmap(map, 65536)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mmap(2)](https://man7.org/linux/man-pages/man2/mmap.2.html).
+#[inline]
+pub unsafe fn mmap_anonymous(
+    addr: *mut c_void,
+    len: usize,
+    prot: ProtFlags,
+    flags: MapFlags,
+) -> Result<*mut c_void, Errno> {
+    let flags = flags | MapFlags::ANONYMOUS;
+    // SAFETY: the caller's promise.
+    unsafe { syscall_ptr!(nr::MMAP, addr, len, prot.bits(), flags.bits(), -1, 0) }
+}
+
+/// `munmap(addr, length)`: unmaps every page that the range touches. Holes are
+/// no error.
+///
+/// # Safety
+///
+/// Nothing may depend on the memory any more.
+///
+/// # Errors
+///
+/// `EINVAL`: not page-aligned, a length of 0, or not in user space. `ENOMEM`: a
+/// mapping would be split, and there are too many. `EPERM`: sealed by `mseal`.
+///
+/// See [`mmap`] for an example.
+///
+/// Manual page: [munmap(2)](https://man7.org/linux/man-pages/man2/munmap.2.html).
+#[inline]
+pub unsafe fn munmap(addr: *mut c_void, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall_zero!(nr::MUNMAP, addr, len) }
+}
+
+/// `mprotect(addr, len, prot)`: changes what may be done with the memory.
+///
+/// # Safety
+///
+/// Whoever uses the memory must be content with that: a reference to memory
+/// that cannot be read is no reference, and constants that can be written are
+/// none.
+///
+/// # Errors
+///
+/// `EACCES`: a shared mapping of a file that is not open for it. `EINVAL`: not
+/// page-aligned, or bits that no architecture has. `ENOMEM`: a hole in the
+/// range (what is before it was changed), or too many mappings. `EPERM`: sealed
+/// by `mseal`.
+///
+/// ```
+/// use barecall::mm::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+///
+/// // SAFETY: a new mapping, that nothing else knows of.
+/// unsafe {
+///     let map = mmap_anonymous(core::ptr::null_mut(), 65536, ProtFlags::NONE, MapFlags::PRIVATE)?;
+///     mprotect(map, 65536, ProtFlags::READ | ProtFlags::WRITE)?;
+///     map.cast::<u8>().write(1);
+///     munmap(map, 65536)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mprotect(2)](https://man7.org/linux/man-pages/man2/mprotect.2.html).
+#[inline]
+pub unsafe fn mprotect(addr: *mut c_void, len: usize, prot: ProtFlags) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall_zero!(nr::MPROTECT, addr, len, prot.bits()) }
+}
+
+bitflags! {
+    /// `MREMAP_*` for [`mremap`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct MremapFlags: u32 {
+        /// `MREMAP_MAYMOVE`: elsewhere, if it does not fit where it is.
+        #[doc(alias = "MREMAP_MAYMOVE")]
+        const MAYMOVE = 1;
+        /// `MREMAP_FIXED`: to the new address, replacing what is there. Needs
+        /// `MAYMOVE`.
+        #[doc(alias = "MREMAP_FIXED")]
+        const FIXED = 2;
+        /// `MREMAP_DONTUNMAP`: the pages move, and the old range stays mapped,
+        /// empty (since Linux 5.7; file mappings since 5.13). Needs `MAYMOVE`
+        /// and equal lengths.
+        #[doc(alias = "MREMAP_DONTUNMAP")]
+        const DONTUNMAP = 4;
+        const _ = !0;
+    }
+}
+
+/// `mremap(old_address, old_size, new_size, flags)`: makes a mapping longer or
+/// shorter, perhaps elsewhere; where it is now is the result.
+///
+/// An old length of 0 maps a shared mapping a second time.
+///
+/// # Safety
+///
+/// What is cut off is unmapped, and so is the old place if the mapping moves.
+/// Nothing may depend on them.
+///
+/// # Errors
+///
+/// `EFAULT`: the old range is not one mapping. `EINVAL`: not page-aligned, a new
+/// length of 0, flags that do not go together. `ENOMEM`: no room, and it may
+/// not move; or too many mappings. `EAGAIN`: locked memory is limited. `EPERM`:
+/// sealed by `mseal`.
+///
+/// ```
+/// use barecall::mm::{self, MapFlags, MremapFlags, ProtFlags};
+///
+/// let prot = ProtFlags::READ | ProtFlags::WRITE;
+/// // SAFETY: a new mapping, that nothing else knows of.
+/// unsafe {
+///     let map = mm::mmap_anonymous(core::ptr::null_mut(), 65536, prot, MapFlags::PRIVATE)?;
+///     map.cast::<u8>().write(7);
+///     let map = mm::mremap(map, 65536, 1 << 20, MremapFlags::MAYMOVE)?;
+///     assert_eq!(map.cast::<u8>().read(), 7);
+///     mm::munmap(map, 1 << 20)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mremap(2)](https://man7.org/linux/man-pages/man2/mremap.2.html).
+#[inline]
+pub unsafe fn mremap(
+    old: *mut c_void,
+    old_len: usize,
+    new_len: usize,
+    flags: MremapFlags,
+) -> Result<*mut c_void, Errno> {
+    // With DONTUNMAP the kernel reads a fifth argument: a hint, here none.
+    // SAFETY: the caller's promise.
+    unsafe { syscall_ptr!(nr::MREMAP, old, old_len, new_len, flags.bits(), 0) }
+}
+
+/// `mremap(old_address, old_size, new_size, flags, new_address)`: moves a
+/// mapping to `new`.
+///
+/// The address counts with [`MremapFlags::FIXED`], and is a hint with
+/// [`MremapFlags::DONTUNMAP`]. The kernel does not look at it otherwise.
+///
+/// # Safety
+///
+/// As [`mremap`]; and with [`MremapFlags::FIXED`], nothing may depend on what
+/// was mapped at the new place.
+///
+/// # Errors
+///
+/// As [`mremap`]; `EINVAL` also when the two ranges overlap.
+///
+/// ```
+/// use barecall::mm::{self, MapFlags, MremapFlags, ProtFlags};
+///
+/// let (prot, null) = (ProtFlags::READ | ProtFlags::WRITE, core::ptr::null_mut());
+/// // SAFETY: new mappings, that nothing else knows of.
+/// unsafe {
+///     let from = mm::mmap_anonymous(null, 65536, prot, MapFlags::PRIVATE)?;
+///     let to = mm::mmap_anonymous(null, 65536, ProtFlags::NONE, MapFlags::PRIVATE)?;
+///     from.cast::<u8>().write(7);
+///     let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+///     assert_eq!(mm::mremap_to(from, 65536, 65536, flags, to)?, to);
+///     assert_eq!(to.cast::<u8>().read(), 7);
+///     mm::munmap(to, 65536)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mremap(2)](https://man7.org/linux/man-pages/man2/mremap.2.html).
+#[inline]
+pub unsafe fn mremap_to(
+    old: *mut c_void,
+    old_len: usize,
+    new_len: usize,
+    flags: MremapFlags,
+    new: *mut c_void,
+) -> Result<*mut c_void, Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall_ptr!(nr::MREMAP, old, old_len, new_len, flags.bits(), new) }
+}
+
+/// `MADV_*`: what [`madvise`] is told. Any number will do.
+///
+/// Those that leave the contents alone are also a [`Hint`], and need no
+/// `unsafe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Advice(i32);
+
+impl Advice {
+    /// `MADV_NORMAL`: no advice.
+    #[doc(alias = "MADV_NORMAL")]
+    pub const NORMAL: Self = Self(0);
+    /// `MADV_RANDOM`: accessed here and there; no read-ahead.
+    #[doc(alias = "MADV_RANDOM")]
+    pub const RANDOM: Self = Self(1);
+    /// `MADV_SEQUENTIAL`: accessed in order; much read-ahead.
+    #[doc(alias = "MADV_SEQUENTIAL")]
+    pub const SEQUENTIAL: Self = Self(2);
+    /// `MADV_WILLNEED`: read it soon.
+    #[doc(alias = "MADV_WILLNEED")]
+    pub const WILLNEED: Self = Self(3);
+    /// `MADV_DONTNEED`: discards the pages at once; next they are zeros, or
+    /// what the file has.
+    #[doc(alias = "MADV_DONTNEED")]
+    pub const DONTNEED: Self = Self(4);
+    /// `MADV_FREE`: the kernel may discard the pages at any time until they
+    /// are written (since Linux 4.5).
+    #[doc(alias = "MADV_FREE")]
+    pub const FREE: Self = Self(8);
+    /// `MADV_REMOVE`: punches a hole into the file below, for all who map it.
+    #[doc(alias = "MADV_REMOVE")]
+    pub const REMOVE: Self = Self(9);
+    /// `MADV_DONTFORK`: a child does not have the memory.
+    #[doc(alias = "MADV_DONTFORK")]
+    pub const DONTFORK: Self = Self(10);
+    /// `MADV_DOFORK`: undoes `DONTFORK`.
+    #[doc(alias = "MADV_DOFORK")]
+    pub const DOFORK: Self = Self(11);
+    /// `MADV_MERGEABLE`: equal pages may become one (KSM).
+    #[doc(alias = "MADV_MERGEABLE")]
+    pub const MERGEABLE: Self = Self(12);
+    /// `MADV_UNMERGEABLE`: undoes `MERGEABLE`, and merges.
+    #[doc(alias = "MADV_UNMERGEABLE")]
+    pub const UNMERGEABLE: Self = Self(13);
+    /// `MADV_HUGEPAGE`: transparent huge pages are worth it.
+    #[doc(alias = "MADV_HUGEPAGE")]
+    pub const HUGEPAGE: Self = Self(14);
+    /// `MADV_NOHUGEPAGE`: no transparent huge pages.
+    #[doc(alias = "MADV_NOHUGEPAGE")]
+    pub const NOHUGEPAGE: Self = Self(15);
+    /// `MADV_DONTDUMP`: not in a core dump (since Linux 3.4).
+    #[doc(alias = "MADV_DONTDUMP")]
+    pub const DONTDUMP: Self = Self(16);
+    /// `MADV_DODUMP`: undoes `DONTDUMP` (since Linux 3.4).
+    #[doc(alias = "MADV_DODUMP")]
+    pub const DODUMP: Self = Self(17);
+    /// `MADV_WIPEONFORK`: a child has zeros instead (since Linux 4.14).
+    #[doc(alias = "MADV_WIPEONFORK")]
+    pub const WIPEONFORK: Self = Self(18);
+    /// `MADV_KEEPONFORK`: undoes `WIPEONFORK` (since Linux 4.14).
+    #[doc(alias = "MADV_KEEPONFORK")]
+    pub const KEEPONFORK: Self = Self(19);
+    /// `MADV_COLD`: first to go when memory is short (since Linux 5.4).
+    #[doc(alias = "MADV_COLD")]
+    pub const COLD: Self = Self(20);
+    /// `MADV_PAGEOUT`: swapped out, or written back, now (since Linux 5.4).
+    #[doc(alias = "MADV_PAGEOUT")]
+    pub const PAGEOUT: Self = Self(21);
+    /// `MADV_POPULATE_READ`: page tables filled now, as if every page were
+    /// read (since Linux 5.14).
+    #[doc(alias = "MADV_POPULATE_READ")]
+    pub const POPULATE_READ: Self = Self(22);
+    /// `MADV_POPULATE_WRITE`: page tables filled now, as if every page were
+    /// written, which none is (since Linux 5.14).
+    #[doc(alias = "MADV_POPULATE_WRITE")]
+    pub const POPULATE_WRITE: Self = Self(23);
+    /// `MADV_DONTNEED_LOCKED`: as `DONTNEED`, locked pages too (since Linux
+    /// 5.18).
+    #[doc(alias = "MADV_DONTNEED_LOCKED")]
+    pub const DONTNEED_LOCKED: Self = Self(24);
+    /// `MADV_COLLAPSE`: into transparent huge pages, now (since Linux 6.1).
+    #[doc(alias = "MADV_COLLAPSE")]
+    pub const COLLAPSE: Self = Self(25);
+    /// `MADV_HWPOISON`: as if the memory were broken; needs `CAP_SYS_ADMIN`.
+    #[doc(alias = "MADV_HWPOISON")]
+    pub const HWPOISON: Self = Self(100);
+    /// `MADV_SOFT_OFFLINE`: takes the physical pages out of use and keeps the
+    /// contents elsewhere; needs `CAP_SYS_ADMIN`.
+    #[doc(alias = "MADV_SOFT_OFFLINE")]
+    pub const SOFT_OFFLINE: Self = Self(101);
+    /// `MADV_GUARD_INSTALL`: discards the pages, and makes touching them a
+    /// `SIGSEGV`, without another mapping (since Linux 6.13).
+    #[doc(alias = "MADV_GUARD_INSTALL")]
+    pub const GUARD_INSTALL: Self = Self(102);
+    /// `MADV_GUARD_REMOVE`: undoes `GUARD_INSTALL`; the pages are empty. The
+    /// guard may be what the soundness of somebody's stack rests on.
+    #[doc(alias = "MADV_GUARD_REMOVE")]
+    pub const GUARD_REMOVE: Self = Self(103);
+
+    /// The advice of this number.
+    #[inline]
+    pub const fn from_raw(advice: i32) -> Self {
+        Self(advice)
+    }
+
+    /// The number.
+    #[inline]
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+}
+
+/// Those of [`Advice`] that do not change what the memory holds, now or in a
+/// child, and take no protection away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Hint(Advice);
+
+impl Hint {
+    /// [`Advice::NORMAL`].
+    pub const NORMAL: Self = Self(Advice::NORMAL);
+    /// [`Advice::RANDOM`].
+    pub const RANDOM: Self = Self(Advice::RANDOM);
+    /// [`Advice::SEQUENTIAL`].
+    pub const SEQUENTIAL: Self = Self(Advice::SEQUENTIAL);
+    /// [`Advice::WILLNEED`].
+    pub const WILLNEED: Self = Self(Advice::WILLNEED);
+    /// [`Advice::DOFORK`].
+    pub const DOFORK: Self = Self(Advice::DOFORK);
+    /// [`Advice::MERGEABLE`].
+    pub const MERGEABLE: Self = Self(Advice::MERGEABLE);
+    /// [`Advice::UNMERGEABLE`].
+    pub const UNMERGEABLE: Self = Self(Advice::UNMERGEABLE);
+    /// [`Advice::HUGEPAGE`].
+    pub const HUGEPAGE: Self = Self(Advice::HUGEPAGE);
+    /// [`Advice::NOHUGEPAGE`].
+    pub const NOHUGEPAGE: Self = Self(Advice::NOHUGEPAGE);
+    /// [`Advice::DONTDUMP`].
+    pub const DONTDUMP: Self = Self(Advice::DONTDUMP);
+    /// [`Advice::DODUMP`].
+    pub const DODUMP: Self = Self(Advice::DODUMP);
+    /// [`Advice::KEEPONFORK`].
+    pub const KEEPONFORK: Self = Self(Advice::KEEPONFORK);
+    /// [`Advice::COLD`].
+    pub const COLD: Self = Self(Advice::COLD);
+    /// [`Advice::PAGEOUT`].
+    pub const PAGEOUT: Self = Self(Advice::PAGEOUT);
+    /// [`Advice::POPULATE_READ`].
+    pub const POPULATE_READ: Self = Self(Advice::POPULATE_READ);
+    /// [`Advice::POPULATE_WRITE`].
+    pub const POPULATE_WRITE: Self = Self(Advice::POPULATE_WRITE);
+    /// [`Advice::COLLAPSE`].
+    pub const COLLAPSE: Self = Self(Advice::COLLAPSE);
+}
+
+impl From<Hint> for Advice {
+    #[inline]
+    fn from(hint: Hint) -> Self {
+        hint.0
+    }
+}
+
+/// `madvise(addr, length, advice)`: tells the kernel what to do with memory.
+///
+/// # Safety
+///
+/// It depends on the advice: some discard what is there, and some do so in a
+/// child. Nothing may depend on that. For those that do nothing of the kind,
+/// [`madvise_hint`] is safe.
+///
+/// # Errors
+///
+/// `EINVAL`: not page-aligned, or an advice that this kernel does not know or
+/// not for this kind of memory. `ENOMEM`: a hole in the range (what else is in
+/// it has been done), or no memory. `EAGAIN`: try again. `EBADF`: no file
+/// below. `EFAULT`: `POPULATE_*`, and a `SIGBUS` would come (if the protection
+/// forbids the access, it is `EINVAL`). `EHWPOISON`: a page is broken. `EIO`. `EPERM`.
+/// `EBUSY`: `COLLAPSE`, for now.
+///
+/// ```
+/// use barecall::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+///
+/// let prot = ProtFlags::READ | ProtFlags::WRITE;
+/// // SAFETY: a new mapping, that nothing else knows of.
+/// unsafe {
+///     let map = mmap_anonymous(core::ptr::null_mut(), 65536, prot, MapFlags::PRIVATE)?;
+///     map.cast::<u8>().write(7);
+///     madvise(map, 65536, Advice::DONTNEED)?;
+///     assert_eq!(map.cast::<u8>().read(), 0);
+///     munmap(map, 65536)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html).
+#[inline]
+pub unsafe fn madvise(addr: *mut c_void, len: usize, advice: Advice) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall_zero!(nr::MADVISE, addr, len, advice.0) }
+}
+
+/// `madvise(addr, length, hint)`: tells the kernel what to expect of memory,
+/// without a change to what it holds.
+///
+/// # Errors
+///
+/// As [`madvise`].
+///
+/// ```
+/// use barecall::mm::{Hint, madvise_hint};
+/// use barecall::Errno;
+///
+/// // Nothing is mapped there.
+/// let error = madvise_hint(core::ptr::null_mut(), 4096, Hint::WILLNEED).unwrap_err();
+/// assert_eq!(error, Errno::ENOMEM);
+/// ```
+///
+/// Manual page: [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html).
+#[inline]
+pub fn madvise_hint(addr: *mut c_void, len: usize, hint: Hint) -> Result<(), Errno> {
+    // SAFETY: a `Hint` changes no contents; an address where nothing is, is an
+    // error.
+    unsafe { syscall_zero!(nr::MADVISE, addr, len, hint.0.0) }
+}
+
+bitflags! {
+    /// `MS_*` for [`msync`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct MsyncFlags: u32 {
+        /// `MS_ASYNC`: soon. Does nothing: Linux writes back anyway.
+        #[doc(alias = "MS_ASYNC")]
+        const ASYNC = 1;
+        /// `MS_INVALIDATE`: `EBUSY` if the memory is locked, and nothing else.
+        #[doc(alias = "MS_INVALIDATE")]
+        const INVALIDATE = 2;
+        /// `MS_SYNC`: now, and waits.
+        #[doc(alias = "MS_SYNC")]
+        const SYNC = 4;
+        const _ = !0;
+    }
+}
+
+/// `msync(addr, length, flags)`: writes a shared mapping back to its file.
+///
+/// # Errors
+///
+/// `EINVAL`: not page-aligned, an unknown flag, or `SYNC` with `ASYNC`. `ENOMEM`:
+/// a hole in the range (the rest has been done). `EBUSY`: see
+/// [`MsyncFlags::INVALIDATE`]. `EIO`, `ENOSPC`, ...: the file system.
+///
+/// ```
+/// use barecall::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
+/// use barecall::memfd::MemfdOptions;
+/// use barecall::io;
+///
+/// let file = MemfdOptions::new().create(c"doc")?;
+/// io::write(&file, b"hello")?;
+/// let prot = ProtFlags::READ | ProtFlags::WRITE;
+/// // SAFETY: a new mapping, that nothing else knows of.
+/// unsafe {
+///     let map = mmap(core::ptr::null_mut(), 5, prot, MapFlags::SHARED, &file, 0)?;
+///     map.cast::<u8>().write(b'J');
+///     msync(map, 5, MsyncFlags::SYNC)?;
+///     munmap(map, 5)?;
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [msync(2)](https://man7.org/linux/man-pages/man2/msync.2.html).
+#[inline]
+pub fn msync(addr: *mut c_void, len: usize, flags: MsyncFlags) -> Result<(), Errno> {
+    // SAFETY: the contents stay; an address where nothing is, is an error.
+    unsafe { syscall_zero!(nr::MSYNC, addr, len, flags.bits()) }
+}
+
+bitflags! {
+    /// `MLOCK_*` for [`mlock2`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct MlockFlags: u32 {
+        /// `MLOCK_ONFAULT`: pages that are there, and others when they come.
+        #[doc(alias = "MLOCK_ONFAULT")]
+        const ONFAULT = 1;
+        const _ = !0;
+    }
+}
+
+/// `mlock2(addr, length, flags)`: keeps the pages in memory (since Linux 4.4).
+///
+/// # Errors
+///
+/// `ENOMEM`: a hole in the range, or more than `RLIMIT_MEMLOCK`. `EPERM`: that
+/// limit is 0. `EAGAIN`: some page could not be locked. `EINVAL`: an unknown
+/// flag, or the range wraps around.
+///
+/// ```
+/// use barecall::mm::{MlockFlags, mlock2, munlock};
+///
+/// let secret = [7_u8; 32];
+/// mlock2(secret.as_ptr().cast(), secret.len(), MlockFlags::empty())?;
+/// munlock(secret.as_ptr().cast(), secret.len())?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mlock2(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
+#[inline]
+pub fn mlock2(addr: *const c_void, len: usize, flags: MlockFlags) -> Result<(), Errno> {
+    // SAFETY: the contents stay; an address where nothing is, is an error.
+    unsafe { syscall_zero!(nr::MLOCK2, addr, len, flags.bits()) }
+}
+
+/// `munlock(addr, length)`: undoes [`mlock2`]. Locks do not add up.
+///
+/// # Errors
+///
+/// `ENOMEM`: a hole in the range. `EINVAL`: the range wraps around.
+///
+/// Manual page: [munlock(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
+#[inline]
+pub fn munlock(addr: *const c_void, len: usize) -> Result<(), Errno> {
+    // SAFETY: the contents stay; an address where nothing is, is an error.
+    unsafe { syscall_zero!(nr::MUNLOCK, addr, len) }
+}
+
+/// `mincore(addr, length, vec)`: writes a byte for each page to `vec`, whose
+/// lowest bit says whether the page is in memory (for a file: in the page
+/// cache, if the caller may know).
+///
+/// # Safety
+///
+/// As many bytes as the range has pages must be writable at `vec`.
+///
+/// # Errors
+///
+/// `EINVAL`: not page-aligned. `ENOMEM`: a hole in the range. `EFAULT`: `vec`
+/// cannot be written.
+///
+/// ```
+/// use barecall::mm::{MapFlags, ProtFlags, mincore, mmap_anonymous, munmap};
+///
+/// let prot = ProtFlags::READ | ProtFlags::WRITE;
+/// let mut resident = [0_u8; 16];
+/// // SAFETY: a new mapping, that nothing else knows of, of 16 pages at most.
+/// unsafe {
+///     let map = mmap_anonymous(core::ptr::null_mut(), 65536, prot, MapFlags::PRIVATE)?;
+///     map.cast::<u8>().write(7);
+///     mincore(map, 65536, resident.as_mut_ptr())?;
+///     munmap(map, 65536)?;
+/// }
+/// assert_eq!(resident[0] & 1, 1);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mincore(2)](https://man7.org/linux/man-pages/man2/mincore.2.html).
+#[inline]
+pub unsafe fn mincore(addr: *mut c_void, len: usize, vec: *mut u8) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall_zero!(nr::MINCORE, addr, len, vec) }
+}

@@ -1,0 +1,149 @@
+//! Waiting for descriptors.
+
+mod common;
+
+use barecall::event::{
+    self, EpollCreateFlags, EpollEvent, EpollFlags, EventFdFlags, PollFd, PollFlags, eventfd, poll,
+};
+use barecall::io::{self, FdFlags, PipeFlags};
+use barecall::time::Timespec;
+use barecall::{Errno, nr, syscall};
+use core::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+const NOW: Option<Timespec> = Some(Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+});
+
+#[test]
+fn an_eventfd_counts_and_a_semaphore_gives_one_at_a_time() {
+    let mut count = [0; 8];
+    let event = eventfd(3, EventFdFlags::CLOEXEC | EventFdFlags::NONBLOCK).unwrap();
+    assert_eq!(io::fcntl_getfd(&event), Ok(FdFlags::CLOEXEC));
+    assert_eq!(io::read(&event, &mut count), Ok(8));
+    assert_eq!(u64::from_ne_bytes(count), 3);
+    assert_eq!(io::read(&event, &mut count), Err(Errno::EAGAIN));
+    assert_eq!(io::read(&event, &mut count[..4]), Err(Errno::EINVAL));
+
+    let event = eventfd(3, EventFdFlags::SEMAPHORE).unwrap();
+    assert_eq!(io::fcntl_getfd(&event), Ok(FdFlags::empty()));
+    io::read(&event, &mut count).unwrap();
+    assert_eq!(u64::from_ne_bytes(count), 1);
+
+    let unknown = EventFdFlags::from_bits_retain(1 << 30);
+    assert_eq!(eventfd(0, unknown).unwrap_err(), Errno::EINVAL);
+}
+
+#[test]
+fn poll_waits_as_long_as_it_was_told() {
+    let (reader, _writer) = io::pipe2(PipeFlags::CLOEXEC).unwrap();
+    let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+    let wait = Timespec {
+        tv_sec: 0,
+        tv_nsec: 20_000_000,
+    };
+    let before = Instant::now();
+    assert_eq!(poll(&mut fds, Some(wait)), Ok(0));
+    assert!(before.elapsed() >= Duration::from_millis(20));
+    let wrong = Timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000_000,
+    };
+    assert_eq!(poll(&mut fds, Some(wrong)), Err(Errno::EINVAL));
+    assert_eq!(poll(&mut [], NOW), Ok(0));
+}
+
+#[test]
+fn poll_tells_what_came_and_skips_what_is_ignored() {
+    let (reader, writer) = io::pipe2(PipeFlags::CLOEXEC).unwrap();
+    io::write(&writer, b"x").unwrap();
+    let mut fds = [
+        PollFd::ignored(),
+        PollFd::new(&reader, PollFlags::IN),
+        PollFd::new(&writer, PollFlags::OUT),
+        PollFd::new(&writer, PollFlags::empty()),
+    ];
+    assert_eq!(poll(&mut fds, None), Ok(2));
+    let came = fds.map(|fd| fd.revents());
+    assert_eq!(
+        came,
+        [
+            PollFlags::empty(),
+            PollFlags::IN,
+            PollFlags::OUT,
+            PollFlags::empty()
+        ]
+    );
+    drop(reader);
+    let mut fds = [PollFd::new(&writer, PollFlags::empty())];
+    assert_eq!(poll(&mut fds, None), Ok(1));
+    assert_eq!(fds[0].revents(), PollFlags::ERR);
+}
+
+/// ABI-010
+#[test]
+fn ppoll_of_a_bad_pointer_is_efault() {
+    // SAFETY: nothing is at the end of the address space, which is the point.
+    let error = unsafe { syscall!(nr::PPOLL, -4096, 1, 0, 0, 0) };
+    assert_eq!(error, Err(Errno::EFAULT));
+}
+
+#[test]
+fn epoll_gives_back_the_caller_s_numbers() {
+    let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();
+    assert_eq!(io::fcntl_getfd(&epoll), Ok(FdFlags::CLOEXEC));
+    let events: Vec<_> = (0..5)
+        .map(|_| eventfd(1, EventFdFlags::CLOEXEC).unwrap())
+        .collect();
+    // All 64 bits, and both alignments of the packed struct.
+    let number = |i: usize| 0x0123_4567_89ab_cd00 + i as u64;
+    for (i, fd) in events.iter().enumerate() {
+        event::epoll_add(&epoll, fd, EpollEvent::new(EpollFlags::IN, number(i))).unwrap();
+    }
+    let mut came = [MaybeUninit::uninit(); 8];
+    let came = event::epoll_wait(&epoll, &mut came, -1).unwrap();
+    let mut numbers: Vec<_> = came.iter().map(EpollEvent::data).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..5).map(number).collect::<Vec<_>>());
+    assert!(came.iter().all(|event| event.events() == EpollFlags::IN));
+}
+
+#[test]
+fn epoll_refuses_what_cannot_be() {
+    let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();
+    let fd = eventfd(0, EventFdFlags::CLOEXEC).unwrap();
+    let none = EpollEvent::new(EpollFlags::empty(), 0);
+    assert_eq!(event::epoll_modify(&epoll, &fd, none), Err(Errno::ENOENT));
+    assert_eq!(event::epoll_delete(&epoll, &fd), Err(Errno::ENOENT));
+    event::epoll_add(&epoll, &fd, none).unwrap();
+    assert_eq!(event::epoll_add(&epoll, &fd, none), Err(Errno::EEXIST));
+    assert_eq!(event::epoll_add(&epoll, &epoll, none), Err(Errno::EINVAL));
+    event::epoll_delete(&epoll, &fd).unwrap();
+
+    let mut room = [MaybeUninit::uninit(); 1];
+    assert_eq!(event::epoll_wait(&epoll, &mut room, 0).unwrap().len(), 0);
+    assert_eq!(
+        event::epoll_wait(&epoll, &mut [], 0).unwrap_err(),
+        Errno::EINVAL
+    );
+    assert_eq!(
+        event::epoll_wait(&fd, &mut room, 0).unwrap_err(),
+        Errno::EINVAL
+    );
+    let unknown = EpollCreateFlags::from_bits_retain(1);
+    assert_eq!(event::epoll_create1(unknown).unwrap_err(), Errno::EINVAL);
+}
+
+#[test]
+fn epoll_oneshot_comes_once_until_it_is_armed_again() {
+    let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();
+    let fd = eventfd(1, EventFdFlags::CLOEXEC).unwrap();
+    let once = EpollEvent::new(EpollFlags::IN | EpollFlags::ONESHOT, 1);
+    event::epoll_add(&epoll, &fd, once).unwrap();
+    let mut room = [MaybeUninit::uninit(); 1];
+    assert_eq!(event::epoll_wait(&epoll, &mut room, -1).unwrap().len(), 1);
+    assert_eq!(event::epoll_wait(&epoll, &mut room, 0).unwrap().len(), 0);
+    event::epoll_modify(&epoll, &fd, once).unwrap();
+    assert_eq!(event::epoll_wait(&epoll, &mut room, -1).unwrap().len(), 1);
+}
