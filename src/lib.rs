@@ -36,6 +36,7 @@ pub mod system;
 pub mod time;
 
 // Second floor: what one comes for.
+pub mod kcmp;
 pub mod memfd;
 
 // Beside them: program start.

@@ -31,7 +31,9 @@ fn an_option_of_a_descriptor_is_four_bytes() {
 fn every_number_that_is_not_negative_goes_in_and_out() {
     for number in [0, 1, 2, 127, 128, 255, 65_536, 0x7fff_ffff, 0x7f00_0000] {
         // SAFETY: never used as a descriptor, and never closed.
-        let fd = Some(std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) }));
+        let fd = Some(std::mem::ManuallyDrop::new(unsafe {
+            OwnedFd::from_raw_fd(number)
+        }));
         assert_eq!(fd.expect("not the niche").as_raw_fd(), number);
         // SAFETY: never used as a descriptor.
         let fd = Some(unsafe { BorrowedFd::borrow_raw(number) });
@@ -82,7 +84,10 @@ fn references_lend_what_they_refer_to() {
 #[test]
 fn debug_shows_the_number() {
     let fd = far(503);
-    assert_eq!(format!("{fd:?} {:?}", fd.as_fd()), "OwnedFd(503) BorrowedFd(503)");
+    assert_eq!(
+        format!("{fd:?} {:?}", fd.as_fd()),
+        "OwnedFd(503) BorrowedFd(503)"
+    );
 }
 
 // ABI-009
@@ -93,7 +98,10 @@ fn a_closed_descriptor_is_ebadf() {
     assert_eq!(io::read(closed, &mut [0]), Err(Errno::EBADF));
     assert_eq!(io::write(closed, b"x"), Err(Errno::EBADF));
     assert_eq!(io::dup(closed).unwrap_err(), Errno::EBADF);
-    assert_eq!(io::lseek(closed, io::SeekFrom::Current(0)), Err(Errno::EBADF));
+    assert_eq!(
+        io::lseek(closed, io::SeekFrom::Current(0)),
+        Err(Errno::EBADF)
+    );
     // SAFETY: numbers that are not open.
     unsafe {
         assert_eq!(syscall!(nr::CLOSE, -1), Err(Errno::EBADF));
