@@ -32,6 +32,7 @@ pub mod io;
 pub mod mm;
 pub mod mount;
 pub mod process;
+pub mod signal;
 pub mod system;
 pub mod time;
 
