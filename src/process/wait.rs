@@ -229,6 +229,7 @@ pub struct Waited {
 
 /// `siginfo_t` of a SIGCHLD, as words.
 #[repr(C, align(8))]
+#[doc(alias = "siginfo_t")]
 struct ChildInfo {
     words: [i32; 32],
 }

@@ -21,6 +21,7 @@ const DT_RELR: usize = 36;
 /// A program header of ELF64.
 #[repr(C)]
 #[derive(Clone, Copy)]
+#[doc(alias = "struct elf64_phdr")]
 struct Phdr {
     p_type: u32,
     p_flags: u32,
@@ -34,6 +35,7 @@ struct Phdr {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+#[doc(alias = "struct elf64_rela")]
 struct Rela {
     r_offset: usize,
     r_info: u64,

@@ -1,6 +1,8 @@
 //! What several tests need. Each test file takes its own part of it.
 #![allow(dead_code)]
 
+pub mod headers;
+
 use std::sync::OnceLock;
 
 /// The running kernel's version, (major, minor), as `uname -r` tells it.

@@ -1,0 +1,186 @@
+//! Every constant, structure and ioctl number of this crate, compared with the
+//! headers of Linux 7.3 on both architectures.
+//!
+//! Nothing is listed here that has to be kept up to date: the sources are
+//! expanded by rustc (which knows what `cfg` and macros make of them), read,
+//! and turned into static assertions in C, one for each
+//!
+//! - integer constant: its `#[doc(alias = "C_NAME")]`, or else its own name, is
+//!   a constant of the headers with the same value. One that has no C name
+//!   fails, unless it is listed below as the crate's own;
+//! - `#[repr(C)]` structure: its `#[doc(alias = "struct name")]` has the same
+//!   size, and the same fields at the same offsets, with the same sizes.
+
+mod c;
+#[path = "../common/mod.rs"]
+mod common;
+mod rust;
+
+use c::Claim;
+use common::headers::{ARCHES, c_compiler, kernel_headers, root, rust_compiler};
+use rust::Source;
+use std::process::Command;
+
+/// Integer constants that no header has, and why. By the end of their path.
+const OWN_CONSTANTS: &[(&str, &str)] = &[
+    (
+        "errno::Errno::LAST",
+        "-4095, which the kernel has as MAX_ERRNO, for itself",
+    ),
+    ("auxv::Auxv::ROOM", "how many entries fit"),
+    ("process::Pid::INIT", "process 1"),
+    ("rt::relocate::WORD", "the size of a word"),
+];
+
+/// `#[repr(C)]` structures, and fields, that no header has, and why.
+const OWN_STRUCTURES: &[(&str, &str)] = &[
+    ("fd::Number", "a descriptor's number, with a niche"),
+    (
+        "process::exec::CStrings",
+        "an array of pointers with its NULL",
+    ),
+    ("process::wait::ChildInfo.words", "siginfo_t as an array"),
+    ("auxv::Entry.key", "a_type, for who reads it"),
+    ("auxv::Entry.value", "a_un.a_val, for who reads it"),
+];
+
+fn is_own(list: &[(&str, &str)], path: &str) -> bool {
+    list.iter()
+        .any(|(own, _)| path == *own || path.ends_with(&format!("::{own}")))
+}
+
+/// The crate's source for an architecture, with its macros expanded.
+fn expand(arch: &str, rustc: &str) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["rustc", "--quiet", "--lib", "--all-features"])
+        .args(["--target", &format!("{arch}-unknown-linux-gnu")])
+        .arg("--target-dir")
+        .arg(root().join("target/headers"))
+        .args(["--", "-Zunpretty=expanded"])
+        .env("RUSTC", rustc)
+        // The option is not stable; what is made of its output is not shipped.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(root())
+        .output()
+        .expect("run cargo");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo rustc for {arch}: {errors}");
+    String::from_utf8(output.stdout).expect("source is UTF-8")
+}
+
+fn constants(source: &Source, claims: &mut Vec<Claim>, complaints: &mut Vec<String>) {
+    for constant in &source.constants {
+        // What `bitflags` makes for itself.
+        let inner = constant.scope.iter().any(|name| name == "InternalBitFlags");
+        if inner || !source.is_integer(constant) || is_own(OWN_CONSTANTS, &constant.path()) {
+            continue;
+        }
+        let Some((value, size)) = source.value(constant) else {
+            complaints.push(format!(
+                "{}: too complicated to evaluate here; write it simpler, or list it as the crate's own",
+                constant.path()
+            ));
+            continue;
+        };
+        let ty = match size {
+            1 => "unsigned char",
+            2 => "unsigned short",
+            4 => "unsigned int",
+            _ => "unsigned long",
+        };
+        let bits = value as u64;
+        for name in constant.c_names() {
+            claims.push(Claim {
+                who: constant.path(),
+                c: format!("({ty})({name}) == ({ty}){bits:#x}ul"),
+                optional: source.is_repetition(constant),
+            });
+        }
+    }
+}
+
+fn structures(source: &Source, claims: &mut Vec<Claim>, complaints: &mut Vec<String>) {
+    for structure in source.structures.iter().filter(|s| s.is_repr_c()) {
+        let who = structure.path();
+        if is_own(OWN_STRUCTURES, &who) {
+            continue;
+        }
+        if structure.c_names().is_empty() {
+            complaints.push(format!(
+                "{who}: #[repr(C)] without #[doc(alias = \"struct name\")]"
+            ));
+        }
+        let layout = match source.layout(structure) {
+            Ok(layout) => layout,
+            Err(why) => {
+                complaints.push(format!("{who}: {why}"));
+                continue;
+            }
+        };
+        for name in structure.c_names() {
+            claims.push(Claim {
+                who: who.clone(),
+                c: format!("sizeof({name}) == {}", layout.size),
+                optional: false,
+            });
+            for (field, offset, size) in layout.fields.iter().filter(|(.., size)| *size > 0) {
+                let who = format!("{who}.{field}");
+                if is_own(OWN_STRUCTURES, &who) {
+                    continue;
+                }
+                claims.push(Claim {
+                    who,
+                    c: format!(
+                        "__builtin_offsetof({name}, {field}) == {offset} && sizeof((({name} *)0)->{field}) == {size}"
+                    ),
+                    optional: false,
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn every_constant_and_structure_is_as_in_the_kernels_headers() {
+    let headers = match kernel_headers() {
+        Ok(headers) => headers,
+        Err(why) => skip!("no kernel headers: {why}"),
+    };
+    let work = root().join("target/headers");
+    std::fs::create_dir_all(&work).expect("make target/headers");
+
+    let mut complaints = Vec::new();
+    for arch in ARCHES {
+        let (Some(rustc), Some(compiler)) = (rust_compiler(arch), c_compiler(arch)) else {
+            skip!("no rustc or no C compiler for {arch}");
+        };
+        let source = Source::parse(&expand(arch, &rustc));
+        let mut claims = Vec::new();
+        let mut found = Vec::new();
+        constants(&source, &mut claims, &mut found);
+        structures(&source, &mut claims, &mut found);
+        assert!(
+            claims.len() > 100,
+            "{} claims: where are the others?",
+            claims.len()
+        );
+
+        let verdicts = c::check(&compiler, &headers, arch, &work, &claims);
+        println!(
+            "{arch}: {} claims held by the kernel's headers, {} by libc's",
+            verdicts.kernel,
+            verdicts.libc.len()
+        );
+        found.extend(verdicts.wrong.iter().map(|wrong| format!("{wrong}: NO")));
+        found.extend(verdicts.unknown.iter().map(|i| {
+            let Claim { who, c, .. } = &claims[*i];
+            format!("{who}: {c}: not in the headers; give its C name as an alias, or list it as the crate's own")
+        }));
+        complaints.extend(
+            found
+                .into_iter()
+                .map(|complaint| format!("{arch}: {complaint}")),
+        );
+    }
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
