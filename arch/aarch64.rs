@@ -146,6 +146,22 @@ pub(crate) fn trap() -> ! {
     unsafe { asm!("brk #1", options(noreturn, nostack, nomem)) }
 }
 
+/// Where a signal handler returns to: `rt_sigreturn`, which puts every register
+/// back as it was in the frame that the kernel left on the stack.
+///
+/// The kernel would send the handler to the same two instructions in the vDSO;
+/// ours serve where there is none. Naked, because the stack pointer must be
+/// what the handler's `ret` left. Debuggers and unwinders know a signal frame
+/// by exactly these eight bytes.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn rt_sigreturn() {
+    core::arch::naked_asm!(
+        "mov x8, #139", // rt_sigreturn
+        "svc 0",        // Does not return here.
+        "brk #1",
+    )
+}
+
 // <asm/fcntl.h>: the first four are permuted between the architectures, and
 // O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o40000;

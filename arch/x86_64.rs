@@ -99,6 +99,21 @@ pub(crate) fn trap() -> ! {
     unsafe { asm!("ud2", options(noreturn, nostack, nomem)) }
 }
 
+/// Where a signal handler returns to: `rt_sigreturn`, which puts every register
+/// back as it was in the frame that the kernel left on the stack.
+///
+/// Naked, because the stack pointer must be what the handler's `ret` left: a
+/// prologue would move it, as a dev build's does. Debuggers and unwinders know
+/// a signal frame by exactly these nine bytes (`mov $15,%rax; syscall`).
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn rt_sigreturn() {
+    core::arch::naked_asm!(
+        "mov rax, 15", // rt_sigreturn. 48 c7 c0: the encoding that is looked for.
+        "syscall",     // Does not return here.
+        "ud2",
+    )
+}
+
 // <asm/fcntl.h>: the first four are permuted between the architectures, and
 // O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o200000;

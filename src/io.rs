@@ -589,6 +589,7 @@ mod cmd {
     pub const F_SETFD: u32 = 2;
     pub const F_GETFL: u32 = 3;
     pub const F_SETFL: u32 = 4;
+    pub const F_DUPFD_QUERY: u32 = 1027;
 }
 
 /// `fcntl(fd, cmd, arg)`: any command, with an argument that is a number or a
@@ -757,6 +758,34 @@ pub fn fcntl_getfl<Fd: AsFd>(fd: Fd) -> Result<crate::fs::OFlags, Errno> {
 pub fn fcntl_setfl<Fd: AsFd>(fd: Fd, flags: crate::fs::OFlags) -> Result<(), Errno> {
     // SAFETY: numbers only.
     unsafe { syscall_zero!(nr::FCNTL, fd.as_fd(), cmd::F_SETFL, flags.bits()) }
+}
+
+/// `fcntl(a, F_DUPFD_QUERY, b)`: whether two descriptors are the same open file
+/// description (since Linux 6.10).
+///
+/// [`kcmp::same_description`](crate::kcmp::same_description) goes on to another
+/// call where there is none.
+///
+/// # Errors
+///
+/// `EINVAL`: a kernel before 6.10; there, `EBADF` for an `O_PATH` descriptor.
+///
+/// ```
+/// use barecall::{Errno, io};
+///
+/// let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// match io::fcntl_dupfd_query(&reader, &writer) {
+///     Ok(same) => assert!(!same),
+///     Err(errno) => assert_eq!(errno, Errno::EINVAL),
+/// }
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// Manual page: [fcntl(2)](https://man7.org/linux/man-pages/man2/fcntl.2.html).
+#[inline]
+pub fn fcntl_dupfd_query<A: AsFd, B: AsFd>(a: A, b: B) -> Result<bool, Errno> {
+    // SAFETY: numbers only.
+    unsafe { syscall!(nr::FCNTL, a.as_fd(), cmd::F_DUPFD_QUERY, b.as_fd()) }.map(|same| same != 0)
 }
 
 /// `ioctl(fd, request, arg)`: any request, with an argument that is a number

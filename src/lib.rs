@@ -32,10 +32,12 @@ pub mod io;
 pub mod mm;
 pub mod mount;
 pub mod process;
+pub mod signal;
 pub mod system;
 pub mod time;
 
 // Second floor: what one comes for.
+pub mod kcmp;
 pub mod memfd;
 
 // Beside them: program start.
