@@ -162,6 +162,11 @@ pub(crate) unsafe extern "C" fn rt_sigreturn() {
     )
 }
 
+/// What must be among the features of a userfaultfd for its write-protection
+/// to be believed: `UFFD_FEATURE_WP_HUGETLBFS_SHMEM`. Linux 5.10 claims the
+/// feature on aarch64, which has it since 6.10, and traps nothing.
+pub(crate) const UFFD_WP_PROOF: u64 = 1 << 12;
+
 // <asm/fcntl.h>: the first four are permuted between the architectures, and
 // O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o40000;

@@ -114,6 +114,10 @@ pub(crate) unsafe extern "C" fn rt_sigreturn() {
     )
 }
 
+/// What must be among the features of a userfaultfd for its write-protection
+/// to be believed: nothing (since Linux 5.7, it is there or said not to be).
+pub(crate) const UFFD_WP_PROOF: u64 = 0;
+
 // <asm/fcntl.h>: the first four are permuted between the architectures, and
 // O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o200000;

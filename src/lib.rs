@@ -39,6 +39,8 @@ pub mod time;
 // Second floor: what one comes for.
 pub mod kcmp;
 pub mod memfd;
+pub mod pagemap;
+pub mod userfaultfd;
 
 // Beside them: program start.
 pub mod rt;

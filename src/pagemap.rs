@@ -1,0 +1,553 @@
+//! Which pages of a process are there, were written, were touched.
+//!
+//! [`Pagemap::scan`] asks `PAGEMAP_SCAN` (since Linux 6.7): ranges of pages
+//! that match, found by the kernel at some gigabytes a millisecond, and in the
+//! same request write-protected again. Together with
+//! [`Features::WP_ASYNC`](crate::userfaultfd::Features::WP_ASYNC) that is
+//! tracking of writes without a fault handler; with
+//! [`RWP_ASYNC`](crate::userfaultfd::Features::RWP_ASYNC) (since Linux 7.3), of
+//! working sets. [`Pagemap::entries`] is for older kernels: 64 bits a page.
+//!
+//! ```
+//! use barecall::pagemap::{Categories, PageRegion, Pagemap, Scan, ScanFlags};
+//! use barecall::userfaultfd::{
+//!     Access, Features, MappedRegion, RegisterModes, UserfaultfdOptions, supported,
+//! };
+//!
+//! # fn main() -> Result<(), barecall::Errno> {
+//! # if !supported()?.features.contains(Features::WP_ASYNC) { return Ok(()); }
+//! let options = UserfaultfdOptions::new().require(Features::WP_ASYNC);
+//! let uffd = options.open_any()?.userfaultfd;
+//! let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::WP)?;
+//! uffd.write_protect(memory.range())?;
+//!
+//! memory.write_at(b"changed", 5 << 16);
+//!
+//! // What was written, and protect it again, in one go.
+//! let pagemap = Pagemap::open_self()?;
+//! let scan = Scan::new(memory.range())
+//!     .all_of(Categories::WRITTEN)
+//!     .flags(ScanFlags::WP_MATCHING | ScanFlags::CHECK_WPASYNC);
+//! let mut room = [PageRegion::EMPTY; 64];
+//! for region in pagemap.scan(scan, &mut room) {
+//!     let region = region?;
+//!     assert!(region.range().contains(memory.range().start() + (5 << 16)));
+//! }
+//! assert_eq!(pagemap.scan(scan, &mut room).count(), 0);
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::errno::Errno;
+use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::syscall::syscall_fd;
+use crate::userfaultfd::{PageRange, proc_path};
+use crate::{nr, syscall};
+use bitflags::bitflags;
+use core::ffi::CStr;
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// `_IOWR('f', 16, struct pm_scan_arg)`.
+const PAGEMAP_SCAN: u32 = 0xc060_6610;
+
+bitflags! {
+    /// `PAGE_IS_*`: what a page is.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct Categories: u64 {
+        /// `PAGE_IS_WPALLOWED`: it is registered for asynchronous
+        /// write-protection.
+        #[doc(alias = "PAGE_IS_WPALLOWED")]
+        const WPALLOWED = 1 << 0;
+        /// `PAGE_IS_WRITTEN`: written since it was write-protected, or never
+        /// protected, or discarded since.
+        #[doc(alias = "PAGE_IS_WRITTEN")]
+        const WRITTEN = 1 << 1;
+        /// `PAGE_IS_FILE`: of a file.
+        #[doc(alias = "PAGE_IS_FILE")]
+        const FILE = 1 << 2;
+        /// `PAGE_IS_PRESENT`: in memory.
+        #[doc(alias = "PAGE_IS_PRESENT")]
+        const PRESENT = 1 << 3;
+        /// `PAGE_IS_SWAPPED`: swapped out.
+        #[doc(alias = "PAGE_IS_SWAPPED")]
+        const SWAPPED = 1 << 4;
+        /// `PAGE_IS_PFNZERO`: the zero page, which nobody has written.
+        #[doc(alias = "PAGE_IS_PFNZERO")]
+        const PFNZERO = 1 << 5;
+        /// `PAGE_IS_HUGE`: a huge page, transparent or of hugetlbfs.
+        #[doc(alias = "PAGE_IS_HUGE")]
+        const HUGE = 1 << 6;
+        /// `PAGE_IS_SOFT_DIRTY`: written since `/proc/PID/clear_refs`, where
+        /// the kernel has that (else it says so of no page, and of no error).
+        #[doc(alias = "PAGE_IS_SOFT_DIRTY")]
+        const SOFT_DIRTY = 1 << 7;
+        /// `PAGE_IS_GUARD`: a guard (`MADV_GUARD_INSTALL`).
+        #[doc(alias = "PAGE_IS_GUARD")]
+        const GUARD = 1 << 8;
+        /// `PAGE_IS_ACCESSED`: touched since it was protected by
+        /// [`rw_protect`](crate::userfaultfd::Userfaultfd::rw_protect) (since
+        /// Linux 7.3). Not having it does not make a page cold: pages that were
+        /// not there were not protected.
+        #[doc(alias = "PAGE_IS_ACCESSED")]
+        const ACCESSED = 1 << 9;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// `PM_SCAN_*`: what a scan does besides looking.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct ScanFlags: u64 {
+        /// `PM_SCAN_WP_MATCHING`: the pages that match are write-protected,
+        /// with no moment in between, where they are registered for
+        /// asynchronous protection.
+        #[doc(alias = "PM_SCAN_WP_MATCHING")]
+        const WP_MATCHING = 1 << 0;
+        /// `PM_SCAN_CHECK_WPASYNC`: `EPERM` at memory that is not registered
+        /// for asynchronous protection, instead of passing it over.
+        #[doc(alias = "PM_SCAN_CHECK_WPASYNC")]
+        const CHECK_WPASYNC = 1 << 1;
+        const _ = !0;
+    }
+}
+
+/// `struct page_region`: pages that match, side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[doc(alias = "struct page_region")]
+pub struct PageRegion {
+    start: u64,
+    end: u64,
+    categories: Categories,
+}
+
+impl PageRegion {
+    /// Room for one.
+    pub const EMPTY: Self = Self {
+        start: 0,
+        end: 0,
+        categories: Categories::empty(),
+    };
+
+    /// The addresses.
+    pub const fn range(&self) -> PageRange {
+        PageRange::new(
+            self.start as usize,
+            self.end.saturating_sub(self.start) as usize,
+        )
+    }
+
+    /// What the pages are, of what was asked for with [`Scan::report`].
+    pub const fn categories(&self) -> Categories {
+        self.categories
+    }
+}
+
+/// `struct pm_scan_arg`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[doc(alias = "struct pm_scan_arg")]
+struct PmScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+/// What is looked for, and where.
+///
+/// Without more: every page of the range, and nothing said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Scan {
+    start: u64,
+    end: u64,
+    flags: ScanFlags,
+    inverted: Categories,
+    all_of: Categories,
+    any_of: Categories,
+    report: Categories,
+}
+
+impl Scan {
+    /// A scan of `range`, whose start is a page's.
+    pub const fn new(range: PageRange) -> Self {
+        Self {
+            start: range.start() as u64,
+            end: range.end() as u64,
+            flags: ScanFlags::empty(),
+            inverted: Categories::empty(),
+            all_of: Categories::empty(),
+            any_of: Categories::empty(),
+            report: Categories::empty(),
+        }
+    }
+
+    /// What to do besides.
+    pub const fn flags(mut self, flags: ScanFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// Only pages that are all of these (`category_mask`).
+    pub const fn all_of(mut self, categories: Categories) -> Self {
+        self.all_of = categories;
+        self
+    }
+
+    /// Only pages that are at least one of these (`category_anyof_mask`).
+    pub const fn any_of(mut self, categories: Categories) -> Self {
+        self.any_of = categories;
+        self
+    }
+
+    /// For [`Self::all_of`] and [`Self::any_of`], a page counts as one of these
+    /// when it is *not* (`category_inverted`).
+    pub const fn inverted(mut self, categories: Categories) -> Self {
+        self.inverted = categories;
+        self
+    }
+
+    /// What to say of the pages (`return_mask`). Pages that differ in it are
+    /// different regions.
+    pub const fn report(mut self, categories: Categories) -> Self {
+        self.report = categories;
+        self
+    }
+}
+
+/// What one request has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// How many regions were written, from the first on.
+    pub regions: usize,
+    /// The address at which the scan stopped: the end of the range when it is
+    /// done, else where the next begins.
+    pub walk_end: usize,
+}
+
+/// `/proc/PID/pagemap` of a process.
+#[derive(Debug)]
+pub struct Pagemap(OwnedFd);
+
+impl Pagemap {
+    /// `openat("/proc/self/pagemap")`: this process's.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`: no /proc.
+    pub fn open_self() -> Result<Self, Errno> {
+        Self::open_path(c"/proc/self/pagemap")
+    }
+
+    /// `openat("/proc/PID/pagemap")`: that of any process.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES`: no right to look at that process (as for `ptrace`). `ENOENT`:
+    /// no such process, or no /proc.
+    pub fn open(pid: u32) -> Result<Self, Errno> {
+        let mut buf = [0; 48];
+        let path = proc_path(&mut buf, b"/proc/", pid, b"/pagemap").ok_or(Errno::EINVAL)?;
+        Self::open_path(path)
+    }
+
+    fn open_path(path: &CStr) -> Result<Self, Errno> {
+        const AT_FDCWD: i32 = -100;
+        const O_CLOEXEC: u32 = 0o2000000;
+        // SAFETY: a new descriptor, ours.
+        unsafe { syscall_fd!(nr::OPENAT, AT_FDCWD, path, O_CLOEXEC, 0) }.map(Self)
+    }
+
+    /// Takes over a descriptor that was opened otherwise, or received.
+    ///
+    /// # Safety
+    ///
+    /// It is a `/proc/PID/pagemap`: for another kind of file, the requests that
+    /// this type makes may mean something else.
+    pub const unsafe fn adopt(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// `ioctl(fd, PAGEMAP_SCAN, arg)`: fills `room` with what matches, as far
+    /// as it goes (since Linux 6.7).
+    ///
+    /// `max_pages` limits how many pages are found, and protected again; 0 is
+    /// no limit. Without room (an empty slice), the pages that match are
+    /// protected and not told.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY`: before Linux 6.7. `EPERM`: with [`ScanFlags::CHECK_WPASYNC`],
+    /// some of the range is not registered for asynchronous protection.
+    /// `EINVAL`: a flag or a category that this kernel does not know, or the
+    /// start is no page's. `EFAULT`: not addresses of user space. `ENOMEM`.
+    /// `ESRCH`: the process is gone.
+    ///
+    /// ```
+    /// use barecall::Errno;
+    /// use barecall::pagemap::{PageRegion, Pagemap, Scan};
+    /// use barecall::userfaultfd::PageRange;
+    ///
+    /// // The lowest page, where nothing is mapped.
+    /// let scan = Scan::new(PageRange::new(0, 1 << 16));
+    /// let mut room = [PageRegion::EMPTY; 8];
+    /// match Pagemap::open_self()?.scan_once(&scan, &mut room, 0) {
+    ///     Ok(found) => assert_eq!((found.regions, found.walk_end), (0, 1 << 16)),
+    ///     Err(errno) => assert_eq!(errno, Errno::ENOTTY),
+    /// }
+    /// # Ok::<(), Errno>(())
+    /// ```
+    ///
+    /// Manual page:
+    /// [PAGEMAP_SCAN(2const)](https://man7.org/linux/man-pages/man2/PAGEMAP_SCAN.2const.html).
+    #[doc(alias = "PAGEMAP_SCAN")]
+    pub fn scan_once(
+        &self,
+        scan: &Scan,
+        room: &mut [PageRegion],
+        max_pages: u64,
+    ) -> Result<Scanned, Errno> {
+        let vec = if room.is_empty() {
+            0
+        } else {
+            room.as_mut_ptr().expose_provenance() as u64
+        };
+        let mut arg = PmScanArg {
+            size: size_of::<PmScanArg>() as u64,
+            flags: scan.flags.bits(),
+            start: scan.start,
+            end: scan.end,
+            walk_end: scan.start,
+            vec,
+            vec_len: room.len() as u64,
+            max_pages,
+            category_inverted: scan.inverted.bits(),
+            category_mask: scan.all_of.bits(),
+            category_anyof_mask: scan.any_of.bits(),
+            return_mask: scan.report.bits(),
+        };
+        // SAFETY: a pagemap; the structure that it takes, and room for as many
+        // regions as it says.
+        let regions = unsafe { syscall!(nr::IOCTL, self.0.as_fd(), PAGEMAP_SCAN, &raw mut arg) }?;
+        Ok(Scanned {
+            regions: regions.min(room.len()),
+            walk_end: arg.walk_end as usize,
+        })
+    }
+
+    /// Repeats [`Self::scan_once`] from where it came to, until the end of the
+    /// range: an iterator over all that matches.
+    ///
+    /// `room` is what one request fills; the more, the fewer requests. If it is
+    /// empty, there is one request, and nothing to iterate over. Two regions
+    /// that touch can be one that did not fit.
+    ///
+    /// # Errors
+    ///
+    /// Items; the last one, if any. What was found before it, was.
+    pub fn scan<'p, 'r>(&'p self, scan: Scan, room: &'r mut [PageRegion]) -> Regions<'p, 'r> {
+        Regions {
+            pagemap: self,
+            scan,
+            room,
+            next: 0,
+            found: 0,
+            done: false,
+        }
+    }
+
+    /// `pread64(fd, buf, count, offset)`: an entry for each page from that at
+    /// `start` on; for kernels without [`Self::scan`].
+    ///
+    /// Gives how many entries were read: fewer than there is room for at the
+    /// end of the address space.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `page_size` is no power of two.
+    ///
+    /// ```
+    /// use barecall::pagemap::{Entry, Pagemap};
+    /// use barecall::userfaultfd::PageRange;
+    ///
+    /// let here = Box::new([7_u8; 8192]);
+    /// let mut entries = [Entry::default(); 2];
+    /// let address = PageRange::of_memory(here.as_ptr(), 1).start();
+    /// // The page size comes from the auxiliary vector.
+    /// assert_eq!(Pagemap::open_self()?.entries(address, 4096, &mut entries)?, 2);
+    /// assert!(entries[0].is_present() || entries[0].is_swapped());
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
+    /// Manual page:
+    /// [proc_pid_pagemap(5)](https://man7.org/linux/man-pages/man5/proc_pid_pagemap.5.html).
+    pub fn entries(
+        &self,
+        start: usize,
+        page_size: usize,
+        entries: &mut [Entry],
+    ) -> Result<usize, Errno> {
+        let Some(page) = start.checked_div(page_size) else {
+            return Err(Errno::EINVAL);
+        };
+        if !page_size.is_power_of_two() || page_size < size_of::<Entry>() {
+            return Err(Errno::EINVAL);
+        }
+        let offset = page.wrapping_mul(size_of::<Entry>());
+        // SAFETY: the kernel writes at most that many bytes, of whole entries.
+        let bytes = unsafe {
+            syscall!(
+                nr::PREAD64,
+                self.0.as_fd(),
+                entries.as_mut_ptr(),
+                size_of_val(entries),
+                offset
+            )
+        }?;
+        Ok(bytes / size_of::<Entry>())
+    }
+}
+
+impl AsFd for Pagemap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The regions that match, from [`Pagemap::scan`].
+#[derive(Debug)]
+#[must_use = "nothing is scanned until it is iterated over"]
+pub struct Regions<'p, 'r> {
+    pagemap: &'p Pagemap,
+    scan: Scan,
+    room: &'r mut [PageRegion],
+    next: usize,
+    found: usize,
+    done: bool,
+}
+
+impl Iterator for Regions<'_, '_> {
+    type Item = Result<PageRegion, Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.next < self.found {
+                let region = self.room.get(self.next).copied();
+                self.next += 1;
+                return region.map(Ok);
+            }
+            if self.done {
+                return None;
+            }
+            match self.pagemap.scan_once(&self.scan, self.room, 0) {
+                Ok(scanned) => {
+                    let reached = scanned.walk_end as u64;
+                    // A scan that gets nowhere would not end.
+                    self.done = reached >= self.scan.end || reached <= self.scan.start;
+                    self.scan.start = reached;
+                    self.next = 0;
+                    self.found = scanned.regions;
+                }
+                Err(errno) => {
+                    self.done = true;
+                    return Some(Err(errno));
+                }
+            }
+        }
+    }
+}
+
+impl FusedIterator for Regions<'_, '_> {}
+
+/// What `/proc/PID/pagemap` has of a page, in 64 bits.
+///
+/// ```
+/// use barecall::pagemap::Entry;
+///
+/// let entry = Entry::from_bits(1 << 63 | 1 << 57 | 0x1234);
+/// assert!(entry.is_present() && entry.is_write_protected());
+/// assert_eq!(entry.frame(), Some(0x1234));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Entry(u64);
+
+impl Entry {
+    /// The entry of these bits.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// All bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    const fn bit(self, bit: u32) -> bool {
+        self.0 >> bit & 1 == 1
+    }
+
+    /// Bit 63: in memory.
+    pub const fn is_present(self) -> bool {
+        self.bit(63)
+    }
+
+    /// Bit 62: swapped out.
+    pub const fn is_swapped(self) -> bool {
+        self.bit(62)
+    }
+
+    /// Bit 61: of a file, or shared anonymous memory (since Linux 3.5).
+    pub const fn is_file(self) -> bool {
+        self.bit(61)
+    }
+
+    /// Bit 58: a guard (since Linux 6.15).
+    pub const fn is_guard(self) -> bool {
+        self.bit(58)
+    }
+
+    /// Bit 57: write-protected by a userfaultfd (since Linux 5.13).
+    pub const fn is_write_protected(self) -> bool {
+        self.bit(57)
+    }
+
+    /// Bit 56: mapped here only (since Linux 4.2).
+    pub const fn is_exclusive(self) -> bool {
+        self.bit(56)
+    }
+
+    /// Bit 55: written since `/proc/PID/clear_refs` (since Linux 3.11), where
+    /// the kernel has that.
+    pub const fn is_soft_dirty(self) -> bool {
+        self.bit(55)
+    }
+
+    /// Bits 0 to 54 of a page in memory: the number of its frame. Zeros
+    /// without `CAP_SYS_ADMIN`.
+    pub const fn frame(self) -> Option<u64> {
+        if self.is_present() {
+            Some(self.0 & ((1 << 55) - 1))
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({:#x})", self.0)
+    }
+}

@@ -1,0 +1,253 @@
+//! Memory of the program's own, registered.
+
+use super::{Ioctls, PageRange, RegisterModes, Userfaultfd};
+use crate::errno::Errno;
+use crate::fd::AsFd;
+use crate::mm::{self, Advice, MapFlags, ProtFlags};
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ptr;
+
+/// Registered memory that belongs to nobody else: a mapping of its own, and a
+/// duplicate of the userfaultfd.
+///
+/// As long as this lives, a handler that dies leaves its threads waiting
+/// instead of reading zeros. When it is dropped, the memory is unmapped first
+/// and the duplicate closed after, so that a late toucher gets a `SIGSEGV`, and
+/// no zeros either. (With [`EVENT_UNMAP`](super::Features::EVENT_UNMAP),
+/// dropping waits until the event is read: do not drop it in the handler.)
+///
+/// Others write this memory, by filling it if nothing else, so there is no
+/// safe reference into it: there are copies in and out, and a pointer. Both
+/// wait where a page is missing. With [`Features::SIGBUS`], or poisoned, a
+/// touch is a `SIGBUS`.
+///
+/// [`Features::SIGBUS`]: super::Features::SIGBUS
+///
+/// ```
+/// use barecall::userfaultfd::{CopyFlags, MappedRegion, RegisterModes};
+/// # use barecall::userfaultfd::{Access, UserfaultfdOptions};
+/// # let uffd = UserfaultfdOptions::new().access(Access::Kernel).open_any()?.userfaultfd;
+///
+/// let region = MappedRegion::anonymous(&uffd, 1 << 16, RegisterModes::MISSING)?;
+/// let filled = uffd.fill_copy(region.range().start(), &[7; 1 << 16], CopyFlags::empty());
+/// assert_eq!(filled.all()?, 1 << 16);
+///
+/// let mut buf = [0; 4];
+/// assert_eq!(region.read_at(&mut buf, 65_534), 2);
+/// assert_eq!(buf, [7, 7, 0, 0]);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+pub struct MappedRegion {
+    start: *mut u8,
+    len: usize,
+    ioctls: Ioctls,
+    keeper: ManuallyDrop<Userfaultfd>,
+}
+
+// SAFETY: memory of the process; the accessors tolerate whoever writes it.
+unsafe impl Send for MappedRegion {}
+// SAFETY: as above; there are no references into it.
+unsafe impl Sync for MappedRegion {}
+
+impl MappedRegion {
+    /// `mmap` of `len` bytes of anonymous memory, `F_DUPFD_CLOEXEC`, and
+    /// `UFFDIO_REGISTER`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `len` is not whole pages, or the modes are not for this
+    /// memory; or the descriptor was adopted or is a child's, and would
+    /// register the memory of another process. `ENOMEM`, `EMFILE`.
+    pub fn anonymous(uffd: &Userfaultfd, len: usize, modes: RegisterModes) -> Result<Self, Errno> {
+        Self::new(uffd, len, modes, |prot| {
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+            // SAFETY: a new mapping, somewhere where nothing was.
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), len, prot, flags) }
+        })
+    }
+
+    /// As [`Self::anonymous`], in huge pages of `1 << log2` bytes, of which the
+    /// system must have some reserved (`MAP_HUGETLB`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::anonymous`]; `ENOMEM` also when there are too few huge pages,
+    /// `EINVAL` when there is no such size.
+    pub fn anonymous_huge(
+        uffd: &Userfaultfd,
+        len: usize,
+        log2: u32,
+        modes: RegisterModes,
+    ) -> Result<Self, Errno> {
+        const MAP_HUGE_SHIFT: u32 = 26;
+        Self::new(uffd, len, modes, |prot| {
+            let size = MapFlags::from_bits_retain((log2 & 0x3f) << MAP_HUGE_SHIFT);
+            let flags = MapFlags::PRIVATE | MapFlags::HUGETLB | size;
+            // SAFETY: a new mapping, somewhere where nothing was.
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), len, prot, flags) }
+        })
+    }
+
+    /// As [`Self::anonymous`], of a memfd (or another file in memory), shared,
+    /// from `offset` on: what `MINOR` needs.
+    ///
+    /// What is written into the file otherwise, is not told; what is not in it
+    /// is missing, and what is in it but not mapped is a minor fault. If the
+    /// file gets shorter, touching what is gone is a `SIGBUS`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::anonymous`]; `EINVAL` also for a file that is not in memory,
+    /// `EACCES`, `EPERM`: the descriptor or a seal is against writing.
+    pub fn shared<Fd: AsFd>(
+        uffd: &Userfaultfd,
+        file: Fd,
+        offset: u64,
+        len: usize,
+        modes: RegisterModes,
+    ) -> Result<Self, Errno> {
+        Self::new(uffd, len, modes, |prot| {
+            // SAFETY: a new mapping, somewhere where nothing was. It is not
+            // touched before the kernel has agreed that it is memory.
+            unsafe { mm::mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, file, offset) }
+        })
+    }
+
+    fn new(
+        uffd: &Userfaultfd,
+        len: usize,
+        modes: RegisterModes,
+        map: impl FnOnce(ProtFlags) -> Result<*mut core::ffi::c_void, Errno>,
+    ) -> Result<Self, Errno> {
+        if !uffd.local {
+            return Err(Errno::EINVAL);
+        }
+        let keeper = uffd.try_clone()?;
+        let start = map(ProtFlags::READ | ProtFlags::WRITE)?.cast::<u8>();
+        let mut region = Self {
+            start,
+            len,
+            ioctls: Ioctls::empty(),
+            keeper: ManuallyDrop::new(keeper),
+        };
+        // SAFETY: nobody has relied on what is in it, and nobody will: there
+        // are no references. On an error it is unmapped.
+        region.ioctls = unsafe { region.keeper.register(region.range(), modes) }?;
+        Ok(region)
+    }
+
+    /// The addresses.
+    pub fn range(&self) -> PageRange {
+        PageRange::of_memory(self.start, self.len)
+    }
+
+    /// Where it is. Good for [`Self::len`] bytes, for reading and writing, as
+    /// long as `self` lives. A touch can wait for the handler.
+    pub const fn as_ptr(&self) -> *mut u8 {
+        self.start
+    }
+
+    /// In bytes.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing in it; there is.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The requests that the kernel takes for it.
+    pub const fn ioctls(&self) -> Ioctls {
+        self.ioctls
+    }
+
+    /// The duplicate of the userfaultfd.
+    pub fn keeper(&self) -> &Userfaultfd {
+        &self.keeper
+    }
+
+    /// Copies from `offset` on into `buf`, and says how many bytes: fewer than
+    /// `buf` has if the region ends before, 0 past its end.
+    ///
+    /// No system call; waits where a page is missing. While others write, each
+    /// byte is one that was there at some moment.
+    pub fn read_at(&self, buf: &mut [u8], offset: usize) -> usize {
+        let n = self.len.saturating_sub(offset).min(buf.len());
+        // SAFETY: within both; others use this memory by the byte, too.
+        unsafe { copy_racing(buf.as_mut_ptr(), self.start.wrapping_add(offset), n) };
+        n
+    }
+
+    /// Copies `buf` to `offset` and following, and says how many bytes: fewer
+    /// than `buf` has if the region ends before, 0 past its end.
+    ///
+    /// As [`Self::read_at`]; waits also where a page is write-protected.
+    pub fn write_at(&self, buf: &[u8], offset: usize) -> usize {
+        let n = self.len.saturating_sub(offset).min(buf.len());
+        // SAFETY: within both; others use this memory by the byte, too.
+        unsafe { copy_racing(self.start.wrapping_add(offset), buf.as_ptr(), n) };
+        n
+    }
+
+    /// `madvise(addr, length, MADV_DONTNEED)` of `len` bytes from `offset` on:
+    /// the pages are missing again, and the next touch is a fault.
+    ///
+    /// The pages of a shared file stay in the file. With
+    /// [`EVENT_REMOVE`](super::Features::EVENT_REMOVE) it waits until the event
+    /// is read: not to be called by the handler.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: not whole pages, or not in the region.
+    ///
+    /// Manual page: [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html).
+    #[doc(alias = "MADV_DONTNEED")]
+    pub fn discard(&self, offset: usize, len: usize) -> Result<(), Errno> {
+        match self.len.checked_sub(offset) {
+            Some(rest) if len <= rest => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        let start = self.start.wrapping_add(offset).cast();
+        // SAFETY: ours, and nobody relies on what is in it.
+        unsafe { mm::madvise(start, len, Advice::DONTNEED) }
+    }
+}
+
+/// Copies by relaxed atomic bytes.
+///
+/// # Safety
+///
+/// `from` can be read and `to` written for `n` bytes, and who else uses them
+/// must be content with such accesses.
+unsafe fn copy_racing(to: *mut u8, from: *const u8, n: usize) {
+    use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+    for i in 0..n {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let byte = AtomicU8::from_ptr(from.cast_mut().add(i)).load(Relaxed);
+            AtomicU8::from_ptr(to.add(i)).store(byte, Relaxed);
+        }
+    }
+}
+
+impl Drop for MappedRegion {
+    fn drop(&mut self) {
+        // SAFETY: ours; who has kept a pointer gets a SIGSEGV, as told.
+        if unsafe { mm::munmap(self.start.cast(), self.len) }.is_ok() {
+            // SAFETY: not used after this. Where the memory could not be
+            // unmapped, it stays open: a stall, never zeros.
+            unsafe { ManuallyDrop::drop(&mut self.keeper) };
+        }
+    }
+}
+
+impl fmt::Debug for MappedRegion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MappedRegion")
+            .field("range", &self.range())
+            .field("ioctls", &self.ioctls)
+            .finish()
+    }
+}

@@ -1,0 +1,602 @@
+//! Faults that have been read: tokens that cannot be forgotten.
+
+use super::{
+    ContinueFlags, CopyFlags, Event, Filled, PageRange, PoisonFlags, Stop, UnprotectFlags,
+    Userfaultfd, ZeroFlags,
+};
+use crate::errno::Errno;
+use bitflags::bitflags;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+
+bitflags! {
+    /// `UFFD_PAGEFAULT_FLAG_*`: what a message says of its fault.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct FaultFlags: u64 {
+        /// `UFFD_PAGEFAULT_FLAG_WRITE`: it was a write.
+        #[doc(alias = "UFFD_PAGEFAULT_FLAG_WRITE")]
+        const WRITE = 1 << 0;
+        /// `UFFD_PAGEFAULT_FLAG_WP`: the page is write-protected.
+        #[doc(alias = "UFFD_PAGEFAULT_FLAG_WP")]
+        const WP = 1 << 1;
+        /// `UFFD_PAGEFAULT_FLAG_MINOR`: the file has the page.
+        #[doc(alias = "UFFD_PAGEFAULT_FLAG_MINOR")]
+        const MINOR = 1 << 2;
+        /// `UFFD_PAGEFAULT_FLAG_RWP`: the page is protected against reading and
+        /// writing (since Linux 7.3).
+        #[doc(alias = "UFFD_PAGEFAULT_FLAG_RWP")]
+        const RWP = 1 << 3;
+        const _ = !0;
+    }
+}
+
+/// Why a page could not be touched: what distinguishes the types of
+/// [`Fault`].
+pub mod reason {
+    /// There is no page.
+    #[derive(Debug)]
+    pub enum Missing {}
+    /// The file has the page, the mapping has not.
+    #[derive(Debug)]
+    pub enum Minor {}
+    /// The page is write-protected.
+    #[derive(Debug)]
+    pub enum WriteProtect {}
+    /// The page is protected against reading and writing.
+    #[derive(Debug)]
+    pub enum Rwp {}
+    /// Something that this version of the crate does not know.
+    #[derive(Debug)]
+    pub enum Unknown {}
+}
+
+/// There is no page: [`copy`](Fault::copy), [`zero`](Fault::zero),
+/// [`cont`](Fault::cont), [`move_from`](Fault::move_from),
+/// [`poison`](Fault::poison).
+pub type Missing<'u> = Fault<'u, reason::Missing>;
+/// The file has the page, the mapping has not: [`cont`](Fault::cont),
+/// [`poison`](Fault::poison).
+pub type Minor<'u> = Fault<'u, reason::Minor>;
+/// A write to a page that is write-protected: [`unprotect`](Fault::unprotect).
+pub type WriteProtect<'u> = Fault<'u, reason::WriteProtect>;
+/// A touch of a page that is protected: [`unprotect`](Fault::unprotect).
+pub type Rwp<'u> = Fault<'u, reason::Rwp>;
+/// A fault for a reason that this version does not know: it can only be woken,
+/// parked, or resolved by hand.
+pub type UnknownFault<'u> = Fault<'u, reason::Unknown>;
+
+/// A fault that waits: a thread is standing still until this is resolved.
+///
+/// What resolves it depends on the reason, so each has its own type, and what
+/// no memory allows does not compile. Which kinds of memory allow what is the
+/// kernel's to say: [`Stop::Invalid`].
+///
+/// **Dropped unresolved, it wakes its thread**, which touches the page again,
+/// and there is a new message: no fault gets lost. A loop that drops what it
+/// does not care for therefore spins; [`Self::park`] keeps a fault for later
+/// without that.
+///
+/// A message is no proof that somebody still waits: two threads at one page are
+/// two messages, a signal makes a second one, and a fill of the page for
+/// another reason resolves it. To resolve it again does no harm: a page that
+/// is there is never overwritten.
+///
+/// A missing page cannot be unprotected:
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::Missing<'_>) {
+///     let _ = fault.unprotect(4096);
+/// }
+/// ```
+///
+/// and a protected one not filled:
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::WriteProtect<'_>, page: &[u8]) {
+///     let _ = fault.copy(page);
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::WriteProtect<'_>) {
+///     let _ = fault.zero(4096);
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::Rwp<'_>) {
+///     let _ = fault.cont(4096);
+/// }
+/// ```
+///
+/// A minor fault has its page already, which nothing overwrites:
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::Minor<'_>, page: &[u8]) {
+///     let _ = fault.copy(page);
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::Minor<'_>) {
+///     let _ = fault.zero(4096);
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn wrong(fault: barecall::userfaultfd::UnknownFault<'_>) {
+///     let _ = fault.poison(4096);
+/// }
+/// ```
+///
+/// It is resolved once:
+///
+/// ```compile_fail,E0382
+/// fn wrong(fault: barecall::userfaultfd::Missing<'_>, page: &[u8]) {
+///     let _ = fault.copy(page);
+///     let _ = fault.copy(page);
+/// }
+/// ```
+///
+/// and not after its descriptor:
+///
+/// ```compile_fail,E0505
+/// use barecall::userfaultfd::{Missing, Userfaultfd};
+/// fn wrong(uffd: Userfaultfd, read: for<'u> fn(&'u Userfaultfd) -> Missing<'u>) {
+///     let fault = read(&uffd);
+///     drop(uffd);
+///     let _ = fault.wake();
+/// }
+/// ```
+#[must_use = "a dropped fault wakes its thread, which faults again"]
+pub struct Fault<'u, R> {
+    uffd: &'u Userfaultfd,
+    fault: Parked,
+    reason: PhantomData<fn() -> R>,
+}
+
+/// A fault as plain data, to be resolved later.
+///
+/// Its thread goes on waiting, and *nothing* reminds of it: keep it, and give
+/// it back to [`Userfaultfd::unpark`]. Equal for two threads at one page
+/// (without [`THREAD_ID`](super::Features::THREAD_ID)), so that a queue can
+/// have each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "the thread waits until this is unparked and resolved"]
+pub struct Parked {
+    flags: FaultFlags,
+    address: usize,
+    thread: u32,
+}
+
+impl Parked {
+    pub(super) const fn new(flags: FaultFlags, address: usize, thread: u32) -> Self {
+        Self {
+            flags,
+            address,
+            thread,
+        }
+    }
+
+    /// What the message says, unknown bits included.
+    pub const fn flags(&self) -> FaultFlags {
+        self.flags
+    }
+
+    /// The address: of the page, or with
+    /// [`EXACT_ADDRESS`](super::Features::EXACT_ADDRESS), of the byte.
+    pub const fn address(&self) -> usize {
+        self.address
+    }
+
+    /// The page of this size that it is in.
+    pub const fn page(&self, page_size: usize) -> PageRange {
+        PageRange::page_of(self.address, page_size)
+    }
+
+    /// Whether it was a write.
+    pub const fn is_write(&self) -> bool {
+        self.flags.contains(FaultFlags::WRITE)
+    }
+
+    /// The thread that faulted, as its own process numbers it; with
+    /// [`THREAD_ID`](super::Features::THREAD_ID).
+    pub const fn thread_id(&self) -> Option<u32> {
+        match self.thread {
+            0 => None,
+            id => Some(id),
+        }
+    }
+}
+
+impl<'u, R> Fault<'u, R> {
+    const fn new(uffd: &'u Userfaultfd, fault: Parked) -> Self {
+        Self {
+            uffd,
+            fault,
+            reason: PhantomData,
+        }
+    }
+
+    /// What the message says, unknown bits included.
+    pub const fn flags(&self) -> FaultFlags {
+        self.fault.flags()
+    }
+
+    /// The address: of the page, or with
+    /// [`EXACT_ADDRESS`](super::Features::EXACT_ADDRESS), of the byte.
+    pub const fn address(&self) -> usize {
+        self.fault.address()
+    }
+
+    /// The page of this size that it is in.
+    pub const fn page(&self, page_size: usize) -> PageRange {
+        self.fault.page(page_size)
+    }
+
+    /// Whether it was a write.
+    pub const fn is_write(&self) -> bool {
+        self.fault.is_write()
+    }
+
+    /// The thread that faulted, as its own process numbers it; with
+    /// [`THREAD_ID`](super::Features::THREAD_ID).
+    pub const fn thread_id(&self) -> Option<u32> {
+        self.fault.thread_id()
+    }
+
+    /// The descriptor that it was read from.
+    pub const fn userfaultfd(&self) -> &'u Userfaultfd {
+        self.uffd
+    }
+
+    /// `UFFDIO_WAKE` of its page: the thread touches it again. What dropping
+    /// does, with the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Userfaultfd::wake`].
+    pub fn wake(self) -> Result<(), Errno> {
+        let (uffd, fault) = self.disarm();
+        uffd.wake_at(fault.address)
+    }
+
+    /// The fault as plain data; its thread goes on waiting.
+    pub fn park(self) -> Parked {
+        self.disarm().1
+    }
+
+    /// The page is there, by other means, and its thread was woken: the token
+    /// has nothing to do any more.
+    ///
+    /// If that is not so, the thread waits for ever.
+    pub fn resolved(self) {
+        let _ = self.disarm();
+    }
+
+    fn disarm(self) -> (&'u Userfaultfd, Parked) {
+        let this = ManuallyDrop::new(self);
+        (this.uffd, this.fault)
+    }
+
+    /// The token is used up when the page is there, and comes back when not.
+    fn settle(self, page: PageRange, filled: Filled) -> Result<Resolved, Unresolved<Self>> {
+        let reached = self.address().wrapping_sub(page.start()) < filled.done;
+        match filled.stop {
+            None => {}
+            // What was filled has been woken by the kernel.
+            Some(_) if reached => {}
+            // One page, and it is there: `fill_*` has woken it.
+            Some(Stop::Exists) => {}
+            Some(_) => {
+                return Err(Unresolved {
+                    fault: self,
+                    filled,
+                });
+            }
+        }
+        self.resolved();
+        let Filled { done, stop } = filled;
+        Ok(Resolved { done, stop })
+    }
+
+    fn continue_with(
+        self,
+        page_size: usize,
+        flags: ContinueFlags,
+    ) -> Result<Resolved, Unresolved<Self>> {
+        let page = self.page(page_size);
+        let filled = self.uffd.fill_continue(page, flags);
+        self.settle(page, filled)
+    }
+
+    fn poison_with(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        let page = self.page(page_size);
+        let filled = self.uffd.fill_poison(page, PoisonFlags::empty());
+        self.settle(page, filled)
+    }
+
+    fn unprotect_with(
+        self,
+        page_size: usize,
+        unprotect: fn(&Userfaultfd, PageRange, UnprotectFlags) -> Result<(), Errno>,
+    ) -> Result<(), Unresolved<Self>> {
+        let page = self.page(page_size);
+        match unprotect(self.uffd, page, UnprotectFlags::empty()) {
+            Ok(()) => {
+                self.resolved();
+                Ok(())
+            }
+            Err(errno) => Err(Unresolved {
+                fault: self,
+                filled: Filled::stopped(Stop::of(errno)),
+            }),
+        }
+    }
+}
+
+impl<R> Drop for Fault<'_, R> {
+    fn drop(&mut self) {
+        // It fails only when the process is gone, and the thread with it.
+        let _ = self.uffd.wake_at(self.fault.address);
+    }
+}
+
+impl<R> fmt::Debug for Fault<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.fault, f)
+    }
+}
+
+/// # Resolving
+///
+/// A page that exists already is as good as filled: its thread is woken, and
+/// the answer has [`Stop::Exists`]. When the page is not there, the token comes
+/// back in [`Unresolved`].
+///
+/// The page is one page of the memory, in its size: a huge page for hugetlbfs.
+/// For blocks of several, `copy_block`.
+impl<'u> Fault<'u, reason::Missing> {
+    /// Repeats `UFFDIO_COPY` ([`Userfaultfd::fill_copy`]): the page's contents
+    /// are `page`, and its thread goes on.
+    ///
+    /// `page` is exactly as long as a page of the memory.
+    ///
+    /// # Errors
+    ///
+    /// The token, when the page is not there; with [`Stop::Changing`], read the
+    /// events first.
+    pub fn copy(self, page: &[u8]) -> Result<Resolved, Unresolved<Self>> {
+        self.copy_with(page, CopyFlags::empty())
+    }
+
+    /// As [`Self::copy`], write-protected from the first moment
+    /// (`UFFDIO_COPY_MODE_WP`); the range is registered for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::copy`].
+    pub fn copy_protected(self, page: &[u8]) -> Result<Resolved, Unresolved<Self>> {
+        self.copy_with(page, CopyFlags::WP)
+    }
+
+    fn copy_with(self, page: &[u8], flags: CopyFlags) -> Result<Resolved, Unresolved<Self>> {
+        let to = self.page(page.len());
+        let filled = if page.len().is_power_of_two() {
+            self.uffd.fill_copy(to.start(), page, flags)
+        } else {
+            Filled::stopped(Stop::Invalid)
+        };
+        self.settle(to, filled)
+    }
+
+    /// Repeats `UFFDIO_COPY` ([`Userfaultfd::fill_copy_missing`]): fills what
+    /// is missing of the aligned block around the fault.
+    ///
+    /// `block` is as long as a power of two, at least a page; it begins at the
+    /// fault's address rounded down to its length, and all of it is registered.
+    /// Pages of it that are there already stay as they are, and count as done.
+    ///
+    /// # Errors
+    ///
+    /// The token, when its own page is not there.
+    pub fn copy_block(self, block: &[u8], page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        let to = self.page(block.len());
+        let filled = if block.len().is_power_of_two() {
+            let flags = CopyFlags::empty();
+            self.uffd
+                .fill_copy_missing(to.start(), block, page_size, flags)
+        } else {
+            Filled::stopped(Stop::Invalid)
+        };
+        self.settle(to, filled)
+    }
+
+    /// Repeats `UFFDIO_ZEROPAGE` ([`Userfaultfd::fill_zero`]): the page is
+    /// zeros, and its thread goes on. Not for hugetlbfs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::copy`].
+    pub fn zero(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        let page = self.page(page_size);
+        let filled = self.uffd.fill_zero(page, ZeroFlags::empty());
+        self.settle(page, filled)
+    }
+
+    /// Repeats `UFFDIO_CONTINUE` ([`Userfaultfd::fill_continue`]): maps the
+    /// page that was written into the file meanwhile, and its thread goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::copy`]; [`Stop::Source`] when the file has no such page.
+    pub fn cont(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        self.continue_with(page_size, ContinueFlags::empty())
+    }
+
+    /// Repeats `UFFDIO_MOVE` ([`Userfaultfd::fill_move`]): the page at `from`
+    /// becomes this page, without copying, and its thread goes on (since Linux
+    /// 6.8).
+    ///
+    /// # Safety
+    ///
+    /// As [`Userfaultfd::move_once`], for the `page_size` bytes at `from`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::copy`]; [`Stop::Busy`] when the source is shared or pinned.
+    pub unsafe fn move_from(
+        self,
+        from: *mut u8,
+        page_size: usize,
+    ) -> Result<Resolved, Unresolved<Self>> {
+        let page = self.page(page_size);
+        // SAFETY: the caller's promise.
+        let filled = unsafe { self.uffd.fill_move(page, from, super::MoveFlags::empty()) };
+        self.settle(page, filled)
+    }
+
+    /// Repeats `UFFDIO_POISON` ([`Userfaultfd::fill_poison`]): the page cannot
+    /// be had; its thread gets `SIGBUS` (since Linux 6.6).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::copy`].
+    pub fn poison(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        self.poison_with(page_size)
+    }
+}
+
+/// # Resolving a minor fault
+impl<'u> Fault<'u, reason::Minor> {
+    /// Repeats `UFFDIO_CONTINUE` ([`Userfaultfd::fill_continue`]): maps the
+    /// file's page as it is now, and its thread goes on.
+    ///
+    /// # Errors
+    ///
+    /// The token, when the page is not mapped.
+    pub fn cont(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        self.continue_with(page_size, ContinueFlags::empty())
+    }
+
+    /// As [`Self::cont`], write-protected from the first moment
+    /// (`UFFDIO_CONTINUE_MODE_WP`, since Linux 6.4); the range is registered
+    /// for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::cont`].
+    pub fn cont_protected(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        self.continue_with(page_size, ContinueFlags::WP)
+    }
+
+    /// Repeats `UFFDIO_POISON` ([`Userfaultfd::fill_poison`]): the page cannot
+    /// be had; its thread gets `SIGBUS` (since Linux 6.6).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::cont`].
+    pub fn poison(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
+        self.poison_with(page_size)
+    }
+}
+
+/// # Resolving a write-protect fault
+impl<'u> Fault<'u, reason::WriteProtect> {
+    /// `UFFDIO_WRITEPROTECT` ([`Userfaultfd::write_unprotect`]): the page can be
+    /// written, and its thread goes on.
+    ///
+    /// # Errors
+    ///
+    /// The token, when the protection is still there; with [`Stop::Changing`],
+    /// read the events first.
+    pub fn unprotect(self, page_size: usize) -> Result<(), Unresolved<Self>> {
+        self.unprotect_with(page_size, Userfaultfd::write_unprotect)
+    }
+}
+
+/// # Resolving a read-write-protect fault
+impl<'u> Fault<'u, reason::Rwp> {
+    /// `UFFDIO_RWPROTECT` ([`Userfaultfd::rw_unprotect`]): the page can be
+    /// touched, and its thread goes on (since Linux 7.3).
+    ///
+    /// # Errors
+    ///
+    /// As for a write-protect fault.
+    pub fn unprotect(self, page_size: usize) -> Result<(), Unresolved<Self>> {
+        self.unprotect_with(page_size, Userfaultfd::rw_unprotect)
+    }
+}
+
+/// How a fault was resolved: its page is there, and its thread was woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Bytes filled.
+    pub done: usize,
+    /// [`Stop::Exists`]: the page was there already. Another reason: it is
+    /// there, but not all of a block.
+    pub stop: Option<Stop>,
+}
+
+/// A fault that could not be resolved, and why.
+///
+/// Dropped, it wakes the thread, which faults again.
+#[must_use = "a dropped fault wakes its thread, which faults again"]
+pub struct Unresolved<F> {
+    /// The fault, to try again, to resolve otherwise, or to park.
+    pub fault: F,
+    /// What was done.
+    pub filled: Filled,
+}
+
+impl<F> Unresolved<F> {
+    /// Why.
+    pub fn stop(&self) -> Stop {
+        self.filled.stop.unwrap_or(Stop::Invalid)
+    }
+}
+
+impl<F> fmt::Debug for Unresolved<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unresolved").field(&self.filled).finish()
+    }
+}
+
+impl<F> fmt::Display for Unresolved<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fault not resolved: ")?;
+        fmt::Display::fmt(&self.filled, f)
+    }
+}
+
+impl<F> core::error::Error for Unresolved<F> {}
+
+/// The fault is dropped, and so its thread faults again.
+impl<F> From<Unresolved<F>> for Errno {
+    fn from(unresolved: Unresolved<F>) -> Self {
+        unresolved.stop().errno()
+    }
+}
+
+impl Userfaultfd {
+    /// Makes a token of a parked fault again, the same that it was.
+    ///
+    /// One of the five kinds of fault. A descriptor other than the one that it
+    /// was read from will not find its thread.
+    pub fn unpark(&self, parked: Parked) -> Event<'_> {
+        let reasons = parked.flags.difference(FaultFlags::WRITE);
+        if reasons.is_empty() {
+            Event::Missing(Fault::new(self, parked))
+        } else if reasons == FaultFlags::WP {
+            Event::WriteProtect(Fault::new(self, parked))
+        } else if reasons == FaultFlags::MINOR {
+            Event::Minor(Fault::new(self, parked))
+        } else if reasons == FaultFlags::RWP {
+            Event::Rwp(Fault::new(self, parked))
+        } else {
+            Event::UnknownFault(Fault::new(self, parked))
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the tests of userfaultfd and pagemap share.
+#![allow(dead_code)]
+
+use barecall::userfaultfd::{
+    Access, Event, Features, MappedRegion, PageRange, RegisterModes, Support, Userfaultfd,
+    UserfaultfdOptions, supported,
+};
+use barecall::{Errno, nr, syscall};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before it counts as hanging (the kernels of the
+/// matrix are emulated).
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A thread that waits for a page cannot be joined: a test that fails with one
+/// would hang, so the process ends after a while.
+pub fn watchdog() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        std::thread::spawn(|| {
+            std::thread::sleep(2 * PATIENCE);
+            eprintln!("the tests of this file hang");
+            std::process::abort();
+        });
+    });
+}
+
+pub fn support() -> Support {
+    static SUPPORT: OnceLock<Support> = OnceLock::new();
+    *SUPPORT.get_or_init(|| supported().expect("a kernel with userfaultfd"))
+}
+
+/// Whether the kernel has these features, believed.
+pub fn has(features: Features) -> bool {
+    support().features.contains(features)
+}
+
+/// A userfaultfd with these features, for faults of the kernel too.
+pub fn open(features: Features) -> Userfaultfd {
+    watchdog();
+    UserfaultfdOptions::new()
+        .access(Access::Kernel)
+        .require(features)
+        .open_any()
+        .expect("root can open a userfaultfd")
+        .userfaultfd
+}
+
+pub fn plain() -> Userfaultfd {
+    open(Features::empty())
+}
+
+pub fn page_size() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let auxv = std::fs::read("/proc/self/auxv").expect("a mounted /proc");
+        let mut words = auxv
+            .chunks_exact(8)
+            .map(|word| u64::from_ne_bytes(word.try_into().unwrap()));
+        while let (Some(key), Some(value)) = (words.next(), words.next()) {
+            if key == 6 {
+                return value as usize;
+            }
+        }
+        panic!("no AT_PAGESZ");
+    })
+}
+
+/// Anonymous memory of so many pages, registered.
+pub fn pages(uffd: &Userfaultfd, count: usize, modes: RegisterModes) -> MappedRegion {
+    MappedRegion::anonymous(uffd, count * page_size(), modes).expect("memory")
+}
+
+/// The `index`th page of a region.
+pub fn page(region: &MappedRegion, index: usize) -> PageRange {
+    PageRange::new(region.range().start() + index * page_size(), page_size())
+}
+
+/// A page full of one byte.
+pub fn filled(byte: u8) -> Vec<u8> {
+    vec![byte; page_size()]
+}
+
+/// The first byte of the `index`th page; waits for it.
+pub fn peek(region: &MappedRegion, index: usize) -> u8 {
+    let mut byte = [0];
+    assert_eq!(region.read_at(&mut byte, index * page_size()), 1);
+    byte[0]
+}
+
+/// Writes the first byte of the `index`th page; waits for it.
+pub fn poke(region: &MappedRegion, index: usize, byte: u8) {
+    assert_eq!(region.write_at(&[byte], index * page_size()), 1);
+}
+
+/// The next message, waited for.
+pub fn next(uffd: &Userfaultfd) -> Event<'_> {
+    let start = Instant::now();
+    loop {
+        match uffd.read_event() {
+            Err(Errno::EAGAIN) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            event => return event.expect("a message"),
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Waits until so many faults of the userfaultfd wait.
+pub fn until_waiting(uffd: &Userfaultfd, total: u64) {
+    until("a fault", || {
+        uffd.waiting_from_fdinfo().unwrap().total == total
+    });
+}
+
+/// No message, and none comes soon.
+pub fn quiet(uffd: &Userfaultfd) {
+    std::thread::sleep(Duration::from_millis(20));
+    match uffd.read_event() {
+        Err(Errno::EAGAIN) => {}
+        other => panic!("not quiet: {other:?}"),
+    }
+}
+
+pub fn gettid() -> u32 {
+    // SAFETY: takes nothing, changes nothing.
+    unsafe { syscall!(nr::GETTID) }.unwrap() as u32
+}
+
+/// Runs `f` in a thread that has given its privileges up. (The raw call changes
+/// only the thread that makes it.)
+pub fn unprivileged<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                // SAFETY: numbers only.
+                unsafe { syscall!(nr::SETRESUID, 65534, 65534, 65534) }.expect("root");
+                f()
+            })
+            .join()
+            .unwrap()
+    })
+}
