@@ -31,6 +31,7 @@ pub mod fs;
 pub mod io;
 pub mod mm;
 pub mod mount;
+pub mod net;
 pub mod process;
 pub mod signal;
 pub mod system;
