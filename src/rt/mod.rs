@@ -67,7 +67,7 @@
 //! |---|---|
 //! | [`start!`](crate::start!) | `_start`, which calls your `main` |
 //! | [`mem!`](crate::mem!) | `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`, which compiled code calls |
-//! | [`personality!`](crate::personality!) | `rust_eh_personality`, which the compiled `core` refers to |
+//! | [`personality!`](crate::personality!) | `rust_eh_personality` and `_Unwind_Resume`, which the compiled `core` and `alloc` refer to |
 //! | [`panic_handler!`](crate::panic_handler!) | a panic handler that says where, and aborts |
 //!
 //! Who brings one of these names the others singly. An allocator is yours to
@@ -150,8 +150,19 @@ impl Start {
     /// The value of an environment variable, if it is set.
     pub fn var(&self, name: &str) -> Option<&'static CStr> {
         self.env().find_map(|string| {
-            let rest = string.to_bytes_with_nul().strip_prefix(name.as_bytes())?;
-            CStr::from_bytes_with_nul(rest.strip_prefix(b"=")?).ok()
+            let mut at = string.as_ptr();
+            // Byte by byte: what slices offer for it can panic, as far as the
+            // compiler sees at opt-level "z".
+            // SAFETY: stops at the first difference, the NUL included.
+            unsafe {
+                for byte in name.bytes() {
+                    if byte == 0 || *at as u8 != byte {
+                        return None;
+                    }
+                    at = at.add(1);
+                }
+                (*at as u8 == b'=').then(|| CStr::from_ptr(at.add(1)))
+            }
         })
     }
 
@@ -375,10 +386,11 @@ macro_rules! panic_handler {
     };
 }
 
-/// Emits `rust_eh_personality`: a part of [`entry!`](crate::entry!).
+/// Emits `rust_eh_personality` and `_Unwind_Resume`: a part of
+/// [`entry!`](crate::entry!).
 ///
-/// The compiled `core` is made for unwinding and refers to it; with
-/// `panic = "abort"` nothing ever calls it.
+/// The compiled `core` and `alloc` are made for unwinding and refer to them;
+/// with `panic = "abort"` nothing ever calls them.
 ///
 /// On aarch64 also the three symbols that some builds of compiler-builtins
 /// want for atomics out of line: `getauxval`, which says that the processor
@@ -390,6 +402,12 @@ macro_rules! personality {
         const _: () = {
             #[unsafe(no_mangle)]
             extern "C" fn rust_eh_personality() {}
+
+            // The compiled `alloc` calls it after cleaning up.
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_Resume() -> ! {
+                $crate::rt::abort()
+            }
 
             #[cfg(target_arch = "aarch64")]
             #[unsafe(no_mangle)]

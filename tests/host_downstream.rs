@@ -1,0 +1,357 @@
+//! Programs without libc, built as a user of the crate builds them, in every
+//! way there is: they link, run, and hold what they must and nothing else.
+
+#[path = "common/host.rs"]
+mod host;
+
+use std::collections::BTreeMap;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Programs that print "ok" and end with status 7.
+const BODIES: [&str; 9] = [
+    "write", "copy", "equal", "cstr", "format", "wide", "atomic", "data", "own",
+];
+/// Those of them that contain no panic of their own.
+const WITHOUT_PANIC: [&str; 3] = ["write", "cstr", "atomic"];
+
+const PROFILES: [&str; 4] = ["dev", "release", "size", "fat"];
+
+/// How tests/downstream/programs is built.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    target: &'static str,
+    linker: &'static str,
+    link: &'static str,
+}
+
+impl Way {
+    fn all() -> Vec<Way> {
+        let mut ways = Vec::new();
+        for target in host::targets() {
+            for linker in ["lld", "GNU ld"] {
+                for link in ["script", "plain", "pie"] {
+                    ways.push(Way {
+                        target,
+                        linker,
+                        link,
+                    });
+                }
+            }
+        }
+        ways
+    }
+
+    fn rustflags(self) -> &'static str {
+        match (self.target, self.linker) {
+            // rustc's own lld, the default there.
+            (host::X86_64, "lld") => "",
+            (host::X86_64, _) => "-Clinker-features=-lld",
+            (_, "lld") => "-Clink-arg=-fuse-ld=lld",
+            _ => "",
+        }
+    }
+
+    fn target_dir(self) -> PathBuf {
+        let name = format!(
+            "downstream-{}-{}",
+            self.linker.replace("GNU ", ""),
+            self.link
+        );
+        host::target_dir("downstream").join(name)
+    }
+
+    fn cargo(self, profile: &str) -> Command {
+        let mut cargo = host::cargo(self.target).expect("one of host::targets");
+        cargo
+            .current_dir(host::root().join("tests/downstream/programs"))
+            .env("RUSTFLAGS", self.rustflags())
+            .args([
+                "build",
+                "--quiet",
+                "--profile",
+                profile,
+                "--target",
+                self.target,
+            ])
+            .arg("--target-dir")
+            .arg(self.target_dir());
+        if self.link != "plain" {
+            cargo.args(["--features", self.link]);
+        }
+        cargo
+    }
+
+    /// Builds the programs, and gives their directory.
+    #[track_caller]
+    fn build(self, profile: &str) -> PathBuf {
+        host::run(&mut self.cargo(profile));
+        let profile = if profile == "dev" { "debug" } else { profile };
+        self.target_dir().join(self.target).join(profile)
+    }
+}
+
+#[track_caller]
+fn readelf(arg: &str, program: &Path) -> String {
+    let output = host::run(Command::new("readelf").arg(arg).arg(program));
+    String::from_utf8(output.stdout).expect("readelf speaks ASCII")
+}
+
+fn undefined_symbols(program: &Path) -> Vec<String> {
+    // A weak one may stay undefined: `_DYNAMIC` of a program that is not PIE.
+    readelf("-sW", program)
+        .lines()
+        .filter(|line| line.contains(" UND ") && !line.contains(" WEAK "))
+        .filter_map(|line| line.split_whitespace().nth(7).map(str::to_owned))
+        .collect()
+}
+
+#[track_caller]
+fn check_program(way: Way, profile: &str, name: &str, program: &Path) {
+    let what = format!("{name}, {way:?}, {profile}");
+
+    let output = host::command(way.target, program).output().expect("run it");
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(7), b"ok\n".as_slice()),
+        "{what}: {output:?}",
+    );
+
+    assert_eq!(undefined_symbols(program), Vec::<String>::new(), "{what}");
+    let headers = readelf("-lW", program);
+    assert!(
+        !headers.contains("INTERP"),
+        "{what}: an interpreter\n{headers}"
+    );
+    assert!(
+        !headers.contains("RWE"),
+        "{what}: writable and executable\n{headers}"
+    );
+    assert!(
+        headers.contains("GNU_STACK"),
+        "{what}: an executable stack\n{headers}"
+    );
+    assert!(
+        !readelf("-dW", program).contains("NEEDED"),
+        "{what}: a library"
+    );
+
+    if profile != "dev" && WITHOUT_PANIC.contains(&name) {
+        let symbols = readelf("-sW", program);
+        assert!(
+            !symbols.contains("panicking"),
+            "{what}: a panic path\n{symbols}"
+        );
+    }
+}
+
+// The link matrix of the documentation of `rt`: 96 builds of 10 programs.
+#[test]
+fn every_program_links_and_runs_in_every_way() {
+    if !host::have("ld.lld") {
+        return host::missing("ld.lld (Debian's lld), for aarch64");
+    }
+    let mut sizes = BTreeMap::new();
+    for way in Way::all() {
+        for profile in PROFILES {
+            let dir = way.build(profile);
+            for name in BODIES {
+                check_program(way, profile, name, &dir.join(name));
+            }
+            let size = std::fs::metadata(dir.join("write"))
+                .expect("just run")
+                .len();
+            sizes.insert(
+                format!("{} {} {} {profile}", way.target, way.linker, way.link),
+                size,
+            );
+        }
+    }
+    println!("{sizes:#?}");
+}
+
+fn start_program() -> PathBuf {
+    let way = Way {
+        target: host::X86_64,
+        linker: "lld",
+        link: "script",
+    };
+    way.build("release").join("start")
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+// VDS-020, VDS-021
+#[test]
+fn arguments_and_environment_arrive_in_order() {
+    let program = start_program();
+    let output = Command::new(&program)
+        .arg0("a name")
+        .args(["one", "", "three words here"])
+        .env_clear()
+        .envs([("A", "1"), ("EMPTY", "")])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        lines(&output),
+        [
+            "aligned true",
+            "argc 4",
+            "arg a name",
+            "arg one",
+            "arg ",
+            "arg three words here",
+            "env A=1",
+            "env EMPTY=",
+            "past the end None",
+            "EMPTY Some(\"\")",
+            "EMP None",
+        ]
+    );
+}
+
+#[test]
+fn no_arguments_and_no_environment_are_fine() {
+    // execve with an empty argv: since Linux 5.18 the kernel adds an empty
+    // string, before it argc is 0.
+    let path = std::ffi::CString::new(start_program().to_str().unwrap()).unwrap();
+    let mut child = Command::new("/bin/true");
+    // SAFETY: execve is async-signal-safe.
+    unsafe {
+        child.pre_exec(move || {
+            let none = [std::ptr::null()];
+            libc::execve(path.as_ptr(), none.as_ptr(), none.as_ptr());
+            Err(std::io::Error::last_os_error())
+        });
+    }
+    let output = child.output().unwrap();
+    assert!(output.status.success());
+    let lines = lines(&output);
+    assert!(
+        lines[1] == "argc 0" || lines[1..3] == ["argc 1", "arg "],
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().all(|line| !line.starts_with("env ")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn an_unlimited_stack_and_a_small_one_are_fine() {
+    for limit in [libc::RLIM_INFINITY, 64 * 1024] {
+        let mut child = Command::new(start_program());
+        // SAFETY: setrlimit is async-signal-safe.
+        unsafe {
+            child.pre_exec(move || {
+                let limit = libc::rlimit {
+                    rlim_cur: limit,
+                    rlim_max: libc::RLIM_INFINITY,
+                };
+                match libc::setrlimit(libc::RLIMIT_STACK, &limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        assert!(child.output().unwrap().status.success(), "{limit}");
+    }
+}
+
+#[test]
+fn an_error_of_main_is_told_and_is_status_1() {
+    let output = Command::new(start_program())
+        .env("FAIL", "")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stderr, b"error: ENOENT: No such file or directory\n");
+}
+
+#[test]
+fn a_panic_is_told_and_aborts() {
+    let output = Command::new(start_program())
+        .env("PANIC", "")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("src/bin/start.rs") && said.contains("as asked"),
+        "{said}"
+    );
+}
+
+#[test]
+fn unwinding_is_refused_in_one_clear_line() {
+    let way = Way {
+        target: host::X86_64,
+        linker: "lld",
+        link: "script",
+    };
+    let output = way
+        .cargo("unwind")
+        .args(["--bin", "write"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("a program without libc cannot unwind: set panic = \"abort\""),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_workspace_may_hold_programs_with_and_without_std() {
+    let dir = host::root().join("tests/downstream/mixed");
+    let target = host::target_dir("downstream").join("mixed");
+    for profile in ["dev", "release"] {
+        let mut cargo = host::cargo(host::X86_64).unwrap();
+        cargo
+            .current_dir(&dir)
+            .args(["build", "--quiet", "--profile", profile]);
+        host::run(cargo.arg("--target-dir").arg(&target));
+        let programs = target.join(if profile == "dev" { "debug" } else { profile });
+        assert_eq!(
+            host::run(&mut Command::new(programs.join("app"))).stdout,
+            b"ok\n"
+        );
+        let tool = Command::new(programs.join("tool")).output().unwrap();
+        assert_eq!(
+            (tool.status.code(), tool.stdout.as_slice()),
+            (Some(7), b"ok\n".as_slice())
+        );
+    }
+    let mut cargo = host::cargo(host::X86_64).unwrap();
+    cargo.current_dir(&dir).args(["test", "--quiet"]);
+    host::run(cargo.arg("--target-dir").arg(&target));
+}
+
+/// hello, built as the examples are: (target, most bytes).
+const HELLO: [(&str, u64); 2] = [(host::X86_64, 512), (host::AARCH64, 544)];
+
+#[test]
+fn hello_is_half_a_kilobyte() {
+    for (target, most) in HELLO {
+        let Some(dir) = host::examples(target, "release") else {
+            host::missing(target);
+            continue;
+        };
+        let hello = dir.join("hello");
+        assert_eq!(
+            host::run(&mut host::command(target, &hello)).stdout,
+            b"Hello, world!\n"
+        );
+        let size = std::fs::metadata(&hello).unwrap().len();
+        println!("{target}: hello: {size} bytes");
+        assert!(size <= most, "{target}: {size} bytes, budget {most}");
+    }
+}
