@@ -99,10 +99,10 @@ fn readelf(arg: &str, program: &Path) -> String {
 }
 
 fn undefined_symbols(program: &Path) -> Vec<String> {
-    // A weak one may stay undefined: `_DYNAMIC` of a program that is not PIE.
+    // One may stay undefined, being weak: `_DYNAMIC` of what is not PIE.
     readelf("-sW", program)
         .lines()
-        .filter(|line| line.contains(" UND ") && !line.contains(" WEAK "))
+        .filter(|line| line.contains(" UND ") && !line.ends_with(" _DYNAMIC"))
         .filter_map(|line| line.split_whitespace().nth(7).map(str::to_owned))
         .collect()
 }
@@ -309,30 +309,57 @@ fn unwinding_is_refused_in_one_clear_line() {
     );
 }
 
+fn mixed_workspace() -> Command {
+    let mut cargo = host::cargo(host::X86_64).unwrap();
+    cargo.current_dir(host::root().join("tests/downstream/mixed"));
+    cargo.env(
+        "CARGO_TARGET_DIR",
+        host::target_dir("downstream").join("mixed"),
+    );
+    cargo
+}
+
 #[test]
 fn a_workspace_may_hold_programs_with_and_without_std() {
-    let dir = host::root().join("tests/downstream/mixed");
-    let target = host::target_dir("downstream").join("mixed");
     for profile in ["dev", "release"] {
-        let mut cargo = host::cargo(host::X86_64).unwrap();
-        cargo
-            .current_dir(&dir)
-            .args(["build", "--quiet", "--profile", profile]);
-        host::run(cargo.arg("--target-dir").arg(&target));
-        let programs = target.join(if profile == "dev" { "debug" } else { profile });
-        assert_eq!(
-            host::run(&mut Command::new(programs.join("app"))).stdout,
-            b"ok\n"
-        );
+        host::run(mixed_workspace().args(["build", "--quiet", "--profile", profile]));
+        host::run(mixed_workspace().args([
+            "build",
+            "--quiet",
+            "--profile",
+            profile,
+            "-p",
+            "app-std",
+        ]));
+        let programs = host::target_dir("downstream").join("mixed");
+        let programs = programs.join(if profile == "dev" { "debug" } else { profile });
+        for app in ["app", "app-std"] {
+            assert_eq!(
+                host::run(&mut Command::new(programs.join(app))).stdout,
+                b"ok\n"
+            );
+        }
         let tool = Command::new(programs.join("tool")).output().unwrap();
         assert_eq!(
             (tool.status.code(), tool.stdout.as_slice()),
             (Some(7), b"ok\n".as_slice())
         );
     }
-    let mut cargo = host::cargo(host::X86_64).unwrap();
-    cargo.current_dir(&dir).args(["test", "--quiet"]);
-    host::run(cargo.arg("--target-dir").arg(&target));
+    host::run(mixed_workspace().args(["test", "--quiet"]));
+}
+
+#[test]
+fn with_the_feature_std_the_linker_names_the_way_out() {
+    let output = mixed_workspace()
+        .args(["build", "--workspace"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("has_its_feature_std_here__build_this_program_alone"),
+        "{said}"
+    );
 }
 
 /// hello, built as the examples are: (target, most bytes).

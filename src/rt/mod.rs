@@ -51,6 +51,11 @@
 //!    harness.
 //! 4. The source begins with `#![no_std]` and `#![no_main]`.
 //!
+//! A workspace may hold such programs beside ordinary ones that use this crate.
+//! Only where one of those turns the feature `std` on must they be built apart
+//! (`cargo build -p program`): cargo builds a dependency once, with the features
+//! of all who ask in the same command, and `std` cannot be linked without libc.
+//!
 //! `-Tbarecall.x` is the linker script of this crate: two segments without
 //! padding, no unwind tables, no notes. Everything works without it too, some
 //! hundred bytes larger. For an address that changes with every start
@@ -379,10 +384,39 @@ macro_rules! start {
 #[macro_export]
 macro_rules! panic_handler {
     () => {
-        #[panic_handler]
-        fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
-            $crate::rt::panicked(info)
+        $crate::__without_std! {
+            #[panic_handler]
+            fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+                $crate::rt::panicked(info)
+            }
         }
+    };
+}
+
+/// What only a program without std may define.
+#[cfg(not(feature = "std"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __without_std {
+    ($($item:item)*) => { $($item)* };
+}
+
+/// With the feature `std`, std defines it: such a program can be checked
+/// (`cargo clippy --workspace --all-features`) but not linked. The linker says
+/// so, by the name of a symbol that nobody defines.
+#[cfg(feature = "std")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __without_std {
+    ($($item:item)*) => {
+        const _: () = {
+            unsafe extern "C" {
+                fn barecall_has_its_feature_std_here__build_this_program_alone__cargo_build_dash_p();
+            }
+            #[used]
+            static STD: unsafe extern "C" fn() =
+                barecall_has_its_feature_std_here__build_this_program_alone__cargo_build_dash_p;
+        };
     };
 }
 
@@ -400,13 +434,15 @@ macro_rules! panic_handler {
 macro_rules! personality {
     () => {
         const _: () = {
-            #[unsafe(no_mangle)]
-            extern "C" fn rust_eh_personality() {}
+            $crate::__without_std! {
+                #[unsafe(no_mangle)]
+                extern "C" fn rust_eh_personality() {}
 
-            // The compiled `alloc` calls it after cleaning up.
-            #[unsafe(no_mangle)]
-            extern "C" fn _Unwind_Resume() -> ! {
-                $crate::rt::abort()
+                // The compiled `alloc` calls it after cleaning up.
+                #[unsafe(no_mangle)]
+                extern "C" fn _Unwind_Resume() -> ! {
+                    $crate::rt::abort()
+                }
             }
 
             #[cfg(target_arch = "aarch64")]
