@@ -49,7 +49,9 @@ fn a_path_starts_from_a_descriptor_or_from_the_current_directory() {
     let open = |dir: fs::DirFd<'_>| fs::openat(dir, c"here", OFlags::CLOEXEC, Mode::empty());
     assert!(open(fs::DirFd::new(scratch.dir.as_fd())).is_ok());
     assert_eq!(open(fs::CWD).unwrap_err(), Errno::ENOENT);
-    assert!(fs::openat(&&scratch.dir, c"here", OFlags::CLOEXEC, Mode::empty()).is_ok());
+    assert!(
+        fs::openat::<&&OwnedFd>(&&scratch.dir, c"here", OFlags::CLOEXEC, Mode::empty()).is_ok()
+    );
     assert!(fs::openat(scratch.dir.as_fd(), c"here", OFlags::CLOEXEC, Mode::empty()).is_ok());
     assert_eq!(size_of::<fs::DirFd<'_>>(), 4);
     assert_eq!(format!("{:?}", fs::CWD), "CWD");
