@@ -57,6 +57,7 @@ const KERNEL: &[&str] = &[
     "linux/sched/types.h",
     "linux/seccomp.h",
     "linux/securebits.h",
+    "linux/signal.h",
     "linux/signalfd.h",
     "linux/stat.h",
     "linux/sysinfo.h",

@@ -28,7 +28,15 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
         "-4095, which the kernel has as MAX_ERRNO, for itself",
     ),
     ("auxv::Auxv::ROOM", "how many entries fit"),
+    ("kcmp::classify::NONE", "no index"),
     ("process::Pid::INIT", "process 1"),
+    ("signal::SIGSET_SIZE", "the size of a set of the kernel's"),
+    (
+        "signal::set::Signal::SIGRTMAX",
+        "_NSIG, which the kernel has for itself",
+    ),
+    ("signal::set::SigSet::EMPTY", "no signal"),
+    ("signal::set::SigSet::ALL", "every signal"),
     ("rt::relocate::WORD", "the size of a word"),
 ];
 
@@ -40,6 +48,11 @@ const OWN_STRUCTURES: &[(&str, &str)] = &[
         "an array of pointers with its NULL",
     ),
     ("process::wait::ChildInfo.words", "siginfo_t as an array"),
+    ("signal::info::Siginfo._pad", "the gap before the union"),
+    (
+        "signal::info::Siginfo._sifields",
+        "the union as words, up to the end",
+    ),
     ("auxv::Entry.key", "a_type, for who reads it"),
     ("auxv::Entry.value", "a_un.a_val, for who reads it"),
 ];

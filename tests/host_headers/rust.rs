@@ -173,6 +173,14 @@ impl Source {
                     false => value & ((1 << (8 * size)) - 1),
                 })
             }
+            syn::Expr::Call(call) if call.args.is_empty() => {
+                let syn::Expr::Path(path) = &*call.func else {
+                    return None;
+                };
+                let segment = path.path.segments.last().filter(|s| s.ident == "size_of")?;
+                let (size, _) = self.size(first_argument(segment)?, scope)?;
+                i128::try_from(size).ok()
+            }
             // A constructor: `Self(1)`, `Self::from_bits_retain(1)`.
             syn::Expr::Call(call) if call.args.len() == 1 => self.eval(&call.args[0], scope),
             syn::Expr::MethodCall(call) => {
@@ -185,6 +193,18 @@ impl Source {
             }
             syn::Expr::Field(field) => self.eval(&field.base, scope),
             syn::Expr::Path(path) => {
+                let names: Vec<String> = path
+                    .path
+                    .segments
+                    .iter()
+                    .map(|s| s.ident.to_string())
+                    .collect();
+                if let [ty, max] = names.as_slice()
+                    && max == "MAX"
+                    && let Some(size) = integer_size(ty)
+                {
+                    return Some((1 << (8 * size - usize::from(ty.starts_with('i')))) - 1);
+                }
                 let constant = self.look_up(&path.path, scope)?;
                 self.eval(&constant.expr, &constant.scope)
             }
