@@ -2,9 +2,9 @@
 
 mod common;
 
-use barecall::memfd::MemfdOptions;
+use barecall::fd::OwnedFd;
 use barecall::mm::{self, Advice, Hint, MapFlags, MlockFlags, MremapFlags, MsyncFlags, ProtFlags};
-use barecall::{Errno, io};
+use barecall::{Errno, io, nr, syscall};
 use common::kernel_is_at_least;
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -34,17 +34,19 @@ impl Drop for Pages {
     }
 }
 
+/// A memfd as every kernel has it.
+fn memfd() -> OwnedFd {
+    // SAFETY: a string; a new descriptor, ours.
+    unsafe {
+        let fd = syscall!(nr::MEMFD_CREATE, c"mm", 1 /* MFD_CLOEXEC */).unwrap();
+        OwnedFd::from_raw_fd(fd as i32)
+    }
+}
+
 /// ABI-003
 #[test]
 fn mmap_refuses_what_makes_no_sense() {
-    let file = MemfdOptions::new().create(c"mm");
-    let file = match file {
-        Ok(file) => file,
-        Err(errno) => {
-            assert!(!kernel_is_at_least(6, 3), "{errno}");
-            skip!("no MFD_NOEXEC_SEAL before Linux 6.3");
-        }
-    };
+    let file = memfd();
     // SAFETY: all of these fail.
     unsafe {
         let map = |len, flags, offset| mm::mmap(null_mut(), len, RW, flags, &file, offset);
@@ -69,9 +71,7 @@ fn fixed_noreplace_replaces_nothing() {
 
 #[test]
 fn a_shared_mapping_sees_what_is_written_through_the_descriptor() {
-    let Ok(file) = MemfdOptions::new().create(c"mm") else {
-        skip!("no MFD_NOEXEC_SEAL before Linux 6.3");
-    };
+    let file = memfd();
     io::write(&file, b"A").unwrap();
     // SAFETY: a new mapping; volatile, because the file is written elsewhere.
     unsafe {
