@@ -162,6 +162,64 @@ pub(crate) unsafe extern "C" fn rt_sigreturn() {
     )
 }
 
+/// `clone` with a stack for the child, which calls `entry(arg)` there; gives
+/// what the kernel answers to the parent.
+///
+/// Naked, because the child comes out of the same instruction on another
+/// stack: it must not return into the frame that made the call, nor find
+/// anything of it. `entry` does not return.
+///
+/// # Safety
+///
+/// `stack` is the end of memory that is the child's, aligned to 16 bytes; the
+/// flags say `CLONE_VM` and not `CLONE_SETTLS`; the rest as for `clone`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone(
+    flags: usize,
+    stack: Reg,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+    entry: unsafe extern "C" fn(Reg) -> !,
+    arg: Reg,
+) -> Reg {
+    core::arch::naked_asm!(
+        // In x0 to x5. The kernel wants flags, stack, parent_tid, tls,
+        // child_tid: the last two the other way round than x86_64.
+        "mov x6, x4",   // entry, which the kernel gives back in the child too
+        "mov x4, x3",   // child_tid
+        "mov x3, xzr",  // tls, not looked at
+        "mov x8, #220", // clone
+        "svc 0",
+        "cbz x0, 2f",
+        "ret", // The parent, or an error.
+        "2:",
+        "mov x29, xzr", // The outermost frame, for who walks the stack.
+        "mov x30, xzr",
+        "mov x0, x5", // arg
+        "blr x6",     // entry
+        "brk #1",
+    )
+}
+
+/// `munmap(addr, len)` and `exit(0)`, without a stack in between: the end of a
+/// thread that frees its own.
+///
+/// # Safety
+///
+/// Nothing in the range is used by anyone any more, but the stack by this
+/// thread. All signals are blocked: a handler would have no stack.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn munmap_and_exit(addr: Reg, len: usize) -> ! {
+    core::arch::naked_asm!(
+        "mov x8, #215", // munmap, of x0 and x1
+        "svc 0",
+        "mov x0, xzr",
+        "mov x8, #93", // exit
+        "svc 0",
+        "brk #1",
+    )
+}
+
 /// What must be among the features of a userfaultfd for its write-protection
 /// to be believed: `UFFD_FEATURE_WP_HUGETLBFS_SHMEM`. Linux 5.10 claims the
 /// feature on aarch64, which has it since 6.10, and traps nothing.

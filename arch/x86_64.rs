@@ -114,6 +114,63 @@ pub(crate) unsafe extern "C" fn rt_sigreturn() {
     )
 }
 
+/// `clone` with a stack for the child, which calls `entry(arg)` there; gives
+/// what the kernel answers to the parent.
+///
+/// Naked, because the child comes out of the same instruction on another
+/// stack: it must not return into the frame that made the call, nor find
+/// anything of it. `entry` does not return.
+///
+/// # Safety
+///
+/// `stack` is the end of memory that is the child's, aligned to 16 bytes; the
+/// flags say `CLONE_VM` and not `CLONE_SETTLS`; the rest as for `clone`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone(
+    flags: usize,
+    stack: Reg,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+    entry: unsafe extern "C" fn(Reg) -> !,
+    arg: Reg,
+) -> Reg {
+    core::arch::naked_asm!(
+        // In rdi, rsi, rdx, rcx, r8, r9. The kernel wants flags, stack,
+        // parent_tid, child_tid, tls; it gives r8 (tls, not looked at) and r9
+        // back in the child too.
+        "mov r10, rcx", // child_tid
+        "mov eax, 56",  // clone
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret", // The parent, or an error.
+        "2:",
+        "xor ebp, ebp", // The outermost frame, for who walks the stack.
+        "mov rdi, r9",  // arg
+        "call r8",      // entry. The stack is aligned as a call wants it.
+        "ud2",
+    )
+}
+
+/// `munmap(addr, len)` and `exit(0)`, without a stack in between: the end of a
+/// thread that frees its own.
+///
+/// # Safety
+///
+/// Nothing in the range is used by anyone any more, but the stack by this
+/// thread. All signals are blocked: a handler would have no stack.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn munmap_and_exit(addr: Reg, len: usize) -> ! {
+    core::arch::naked_asm!(
+        "mov eax, 11", // munmap, of rdi and rsi
+        "syscall",
+        "xor edi, edi",
+        "mov eax, 60", // exit
+        "syscall",
+        "ud2",
+    )
+}
+
 /// What must be among the features of a userfaultfd for its write-protection
 /// to be believed: nothing (since Linux 5.7, it is there or said not to be).
 pub(crate) const UFFD_WP_PROOF: u64 = 0;

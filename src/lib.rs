@@ -28,6 +28,7 @@ pub mod syscall;
 pub mod auxv;
 pub mod event;
 pub mod fs;
+pub mod futex;
 pub mod io;
 pub mod mm;
 pub mod mount;
@@ -35,6 +36,7 @@ pub mod net;
 pub mod process;
 pub mod signal;
 pub mod system;
+pub mod thread;
 pub mod time;
 
 // Second floor: what one comes for.
