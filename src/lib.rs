@@ -43,6 +43,7 @@ pub mod time;
 pub mod kcmp;
 pub mod memfd;
 pub mod pagemap;
+pub mod tmpfile;
 pub mod userfaultfd;
 
 // Beside them: program start.

@@ -88,12 +88,14 @@ impl Arg for DirFd<'_> {
 
 /// What a path can start from: everything that has a descriptor, and [`CWD`].
 ///
+/// Code that is generic over it passes `dir.as_dir_fd()` on, which is `Copy`.
+///
 /// ```
 /// use barecall::fs::{self, AsDirFd, Mode, OFlags};
 /// use barecall::{Errno, fd::OwnedFd};
 ///
 /// fn open_config(dir: impl AsDirFd) -> Result<OwnedFd, Errno> {
-///     fs::openat(dir, c"passwd", OFlags::CLOEXEC, Mode::empty())
+///     fs::openat(dir.as_dir_fd(), c"passwd", OFlags::CLOEXEC, Mode::empty())
 /// }
 ///
 /// let etc = fs::openat(fs::CWD, c"/etc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -110,6 +112,13 @@ impl AsDirFd for DirFd<'_> {
     #[inline]
     fn as_dir_fd(&self) -> DirFd<'_> {
         *self
+    }
+}
+
+impl AsDirFd for &DirFd<'_> {
+    #[inline]
+    fn as_dir_fd(&self) -> DirFd<'_> {
+        **self
     }
 }
 
