@@ -15,6 +15,7 @@
 //! | Which file does this epoll watch? | [`kcmp_epoll_tfd`], [`find_epoll_target`] |
 //! | Thousands of descriptors: which of them are one? | [`classify_files`] |
 //! | Many tasks: who shares with whom? | [`classify`] |
+//! | What does /proc call a descriptor, and what is its offset? | [`proc`] |
 //!
 //! # What an answer is worth
 //!
@@ -42,6 +43,7 @@
 //! takes "not allowed to know" for "not the same".
 
 mod classify;
+pub mod proc;
 mod same;
 
 pub use classify::{
