@@ -8,10 +8,16 @@
 #![no_main]
 
 use barecall::fd::{AsFd, OwnedFd};
+use barecall::fs::{self, CWD, Mode, OFlags};
 use barecall::io::{self, DupFlags};
 use barecall::mount::{MountFlags, mount};
+use barecall::process::{
+    CStrArray, CStrings, Pid, WaitOptions, WaitStatus, WaitTarget, execve, exit_group, fork, wait4,
+};
 use barecall::rt::Start;
+use barecall::signal::{self, How, KillTarget, SigSet, Signal};
 use barecall::system::{self, RebootCommand};
+use barecall::time::Timespec;
 use barecall::{Errno, nr, syscall};
 use core::ffi::{CStr, c_char};
 use core::fmt::{self, Write as _};
@@ -58,14 +64,13 @@ fn prepare() {
         (c"tmpfs", c"/dev/shm", NOSUID, Some(c"mode=1777")),
         (c"tmpfs", c"/tmp", NOSUID, Some(c"mode=1777")),
     ] {
-        // SAFETY: a string.
-        let _ = unsafe { syscall!(nr::MKDIRAT, AT_FDCWD, target, 0o755) };
+        let _ = fs::mkdirat(CWD, target, Mode::from_bits_retain(0o755));
         if let Err(errno) = mount(Some(fstype), target, Some(fstype), flags, data) {
             say(format_args!("cannot mount {target:?}: {errno}"));
         }
     }
     // Nobody types on this console: who reads shall see the end at once.
-    if let Ok(null) = open(c"/dev/null", O_RDWR) {
+    if let Ok(null) = open(c"/dev/null", OFlags::RDWR) {
         // SAFETY: nothing here reads from 0.
         let _ = unsafe { io::dup3_raw(&null, 0, DupFlags::empty()) };
     }
@@ -78,8 +83,7 @@ fn prepare() {
 
 /// How a program ended.
 struct Ended {
-    /// As `wait4` gives it.
-    status: i32,
+    status: WaitStatus,
     timed_out: bool,
 }
 
@@ -88,9 +92,10 @@ impl fmt::Display for Ended {
         if self.timed_out {
             f.write_str("out of time, ")?;
         }
-        match self.status & 0x7f {
-            0 => write!(f, "exited with {}", self.status >> 8 & 0xff),
-            signal => write!(f, "killed by signal {signal}"),
+        match self.status {
+            WaitStatus::Exited(status) => write!(f, "exited with {status}"),
+            WaitStatus::Killed { signal, .. } => write!(f, "killed by signal {signal}"),
+            other => write!(f, "{other:?}"),
         }
     }
 }
@@ -130,87 +135,60 @@ fn run(line: &mut [u8]) {
     }
 }
 
-/// Starts a program in a session of its own.
-fn spawn(path: &CStr, argv: &[*const c_char; 16]) -> Result<i32, Errno> {
-    let environment = [
-        c"PATH=/bin".as_ptr(),
-        c"HOME=/".as_ptr(),
-        c"TMPDIR=/tmp".as_ptr(),
-        null(),
-    ];
-    set_mask(SIG_BLOCK)?;
-    // SAFETY: a fork, from a process with one thread; the child calls the
-    // kernel only, and ends in execve or exit.
-    unsafe {
-        let child = syscall!(nr::CLONE, SIGCHLD, 0, 0, 0, 0)?;
-        if child == 0 {
-            let _ = syscall!(nr::SETSID);
-            let _ = set_mask(SIG_UNBLOCK);
-            let _ = syscall!(nr::EXECVE, path, argv.as_ptr(), environment.as_ptr());
-            barecall::syscall_noreturn!(nr::EXIT_GROUP, 127)
-        }
-        Ok(child as i32)
+/// Starts a program in a session of its own. `argv` ends with a null pointer.
+fn spawn(path: &CStr, argv: &[*const c_char; 16]) -> Result<Pid, Errno> {
+    let environment = CStrings::new([c"PATH=/bin", c"HOME=/", c"TMPDIR=/tmp"]);
+    // What a child's end sends is waited for, not lost.
+    signal::sigprocmask(How::BLOCK, CHILD)?;
+    // SAFETY: a process with one thread; the child ends in execve or exit.
+    if let Some(child) = unsafe { fork() }? {
+        return Ok(child);
     }
+    // SAFETY: takes nothing.
+    let _ = unsafe { syscall!(nr::SETSID) };
+    let _ = signal::sigprocmask(How::UNBLOCK, CHILD);
+    // SAFETY: strings of the list, which stays, and a null pointer.
+    let argv = unsafe { CStrArray::from_ptr(argv.as_ptr()) };
+    let errno = execve(path, argv, environment.as_array());
+    say(format_args!("cannot run {path:?}: {errno}"));
+    exit_group(127)
 }
 
 /// Waits for the program, until `deadline`, and reaps whoever else ends. Then
 /// nothing of it is left: process 1 can kill everything but itself.
-fn wait(child: i32, deadline: u64) -> Result<Ended, Errno> {
+fn wait(child: Pid, deadline: u64) -> Result<Ended, Errno> {
     let mut timed_out = false;
-    let mut status = None;
-    while status.is_none() {
+    let mut ended = None;
+    while ended.is_none() {
         let left = deadline.saturating_sub(now());
         if left == 0 && !timed_out {
             timed_out = true;
-            kill_all();
+            let _ = signal::kill(KillTarget::All, Signal::SIGKILL);
         }
-        let timeout = [left / 1_000_000_000, left % 1_000_000_000];
-        // SAFETY: a set of 8 bytes and a timespec are read. What it answers does
-        // not matter: a signal, or time to look at the clock.
-        let _ = unsafe {
-            syscall!(
-                nr::RT_SIGTIMEDWAIT,
-                &raw const SIGCHLD_SET,
-                0,
-                timeout.as_ptr(),
-                8
-            )
+        let timeout = Timespec {
+            tv_sec: (left / 1_000_000_000) as i64,
+            tv_nsec: (left % 1_000_000_000) as i64,
         };
-        while let Some((pid, how)) = reap(WNOHANG)? {
+        // What it answers does not matter: somebody ended, or time is up.
+        let _ = signal::sigtimedwait(CHILD, Some(timeout));
+        while let Some((pid, status)) = reap(WaitOptions::NOHANG) {
             if pid == child {
-                status = Some(how);
+                ended = Some(status);
             }
         }
     }
-    kill_all();
-    while let Ok(Some(_)) = reap(0) {}
-    Ok(Ended {
-        status: status.unwrap_or(-1),
-        timed_out,
-    })
-}
-
-fn kill_all() {
-    // SAFETY: everybody but process 1, which is us.
-    let _ = unsafe { syscall!(nr::KILL, -1, SIGKILL) };
-}
-
-/// A child that ended and its status, or `None` if there is none (now).
-fn reap(options: i32) -> Result<Option<(i32, i32)>, Errno> {
-    let mut status = 0_i32;
-    // SAFETY: the kernel writes an int.
-    match io::retry_on_intr(|| unsafe {
-        syscall!(nr::WAIT4, -1, &raw mut status, options | __WALL, 0)
-    }) {
-        Ok(0) | Err(Errno::ECHILD) => Ok(None),
-        Ok(pid) => Ok(Some((pid as i32, status))),
-        Err(errno) => Err(errno),
+    let _ = signal::kill(KillTarget::All, Signal::SIGKILL);
+    while reap(WaitOptions::empty()).is_some() {}
+    match ended {
+        Some(status) => Ok(Ended { status, timed_out }),
+        None => Err(Errno::ECHILD),
     }
 }
 
-fn set_mask(how: i32) -> Result<(), Errno> {
-    // SAFETY: a set of 8 bytes is read.
-    unsafe { syscall!(nr::RT_SIGPROCMASK, how, &raw const SIGCHLD_SET, 0, 8) }.map(|_| ())
+/// A child that ended, or `None` if there is none (now).
+fn reap(options: WaitOptions) -> Option<(Pid, WaitStatus)> {
+    let options = options | WaitOptions::ALL;
+    io::retry_on_intr(|| wait4(WaitTarget::Any, options)).unwrap_or(None)
 }
 
 /// Nanoseconds since some moment.
@@ -221,17 +199,13 @@ fn now() -> u64 {
     time[0] * 1_000_000_000 + time[1]
 }
 
-fn open(path: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
-    // SAFETY: a string; a new descriptor, ours.
-    unsafe {
-        let fd = syscall!(nr::OPENAT, AT_FDCWD, path, flags, 0)?;
-        Ok(OwnedFd::from_raw_fd(fd as i32))
-    }
+fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Reads a file as far as `buf` reaches.
 fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> Result<&'b mut [u8], Errno> {
-    let file = open(path, O_RDONLY)?;
+    let file = open(path, OFlags::RDONLY)?;
     let mut len = 0;
     while len < buf.len() {
         match io::read(file.as_fd(), &mut buf[len..])? {
@@ -242,14 +216,5 @@ fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> Result<&'b mut [u8], Errno> 
     Ok(&mut buf[..len])
 }
 
-const AT_FDCWD: i32 = -100;
-const O_RDONLY: u32 = 0;
-const O_RDWR: u32 = 2;
-const SIGCHLD: i32 = 17;
-const SIGKILL: i32 = 9;
-const SIG_BLOCK: i32 = 0;
-const SIG_UNBLOCK: i32 = 1;
-static SIGCHLD_SET: u64 = 1 << (SIGCHLD - 1);
-const WNOHANG: i32 = 1;
-const __WALL: i32 = 0x4000_0000;
+const CHILD: SigSet = SigSet::EMPTY.with(Signal::SIGCHLD);
 const CLOCK_MONOTONIC: i32 = 1;
