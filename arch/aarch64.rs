@@ -225,6 +225,46 @@ pub(crate) unsafe extern "C" fn munmap_and_exit(addr: Reg, len: usize) -> ! {
 /// feature on aarch64, which has it since 6.10, and traps nothing.
 pub(crate) const UFFD_WP_PROOF: u64 = 1 << 12;
 
+/// Copies `n` bytes to or from memory that others may be writing.
+///
+/// As Rust's memory model has it: `n` relaxed atomic accesses of one byte each,
+/// on both sides. The compiler sees no access, so it cannot invent, repeat or
+/// tear one; and bytes are as much as the two sides can promise each other.
+///
+/// # Safety
+///
+/// `from` can be read and `to` written for `n` bytes, and who else uses them
+/// must be content with such accesses.
+#[inline]
+pub(crate) unsafe fn copy_racing(to: *mut u8, from: *const u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "2:",                           // 16 bytes a turn
+            "subs {n}, {n}, #16",
+            "b.lo 3f",
+            "ldp {a}, {b}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "b 2b",
+            "3:",                           // what is left
+            "add {n}, {n}, #16",
+            "4:",
+            "cbz {n}, 5f",
+            "ldrb {a:w}, [{from}], #1",
+            "strb {a:w}, [{to}], #1",
+            "sub {n}, {n}, #1",
+            "b 4b",
+            "5:",
+            to = inout(reg) to => _,
+            from = inout(reg) from => _,
+            n = inout(reg) n => _,
+            a = out(reg) _,
+            b = out(reg) _,
+            options(nostack),
+        )
+    }
+}
+
 // <asm/fcntl.h>: the first four are permuted between the architectures, and
 // O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o40000;

@@ -175,6 +175,30 @@ pub(crate) unsafe extern "C" fn munmap_and_exit(addr: Reg, len: usize) -> ! {
 /// to be believed: nothing (since Linux 5.7, it is there or said not to be).
 pub(crate) const UFFD_WP_PROOF: u64 = 0;
 
+/// Copies `n` bytes to or from memory that others may be writing.
+///
+/// As Rust's memory model has it: `n` relaxed atomic accesses of one byte each,
+/// on both sides. The compiler sees no access, so it cannot invent, repeat or
+/// tear one; and bytes are as much as the two sides can promise each other.
+///
+/// # Safety
+///
+/// `from` can be read and `to` written for `n` bytes, and who else uses them
+/// must be content with such accesses.
+#[inline]
+pub(crate) unsafe fn copy_racing(to: *mut u8, from: *const u8, n: usize) {
+    // SAFETY: the caller's promise. The direction flag is clear by the ABI.
+    unsafe {
+        asm!(
+            "rep movsb",
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            inout("rcx") n => _,
+            options(nostack, preserves_flags),
+        )
+    }
+}
+
 // <asm/fcntl.h>: the first four are permuted between the architectures, and
 // O_TMPFILE is __O_TMPFILE with one of them.
 pub(crate) const O_DIRECTORY: u32 = 0o200000;
