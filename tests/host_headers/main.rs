@@ -38,6 +38,12 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
     ("signal::set::SigSet::EMPTY", "no signal"),
     ("signal::set::SigSet::ALL", "every signal"),
     ("rt::relocate::WORD", "the size of a word"),
+    (
+        "tmpfile::scratch::ATTEMPTS",
+        "how often another name is tried",
+    ),
+    ("tmpfile::scratch::PREFIX", "how long it is"),
+    ("tmpfile::scratch::LENGTH", "how long it is"),
 ];
 
 /// `#[repr(C)]` structures, and fields, that no header has, and why.
