@@ -380,3 +380,31 @@ impl crate::mm::ProtFlags {
     #[doc(alias = "PROT_MTE")]
     pub const MTE: Self = Self::from_bits_retain(0x20);
 }
+
+/// `clone3` whose child runs `entry(arg)` on the stack that `args` names, and
+/// never comes back. The parent gets what the kernel answers.
+///
+/// # Safety
+///
+/// The stack is large enough and 16-aligned at its top, and what the child does
+/// in memory that it shares is sound.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone3_child(
+    args: *const crate::process::CloneArgs,
+    size: usize,
+    entry: unsafe extern "C" fn(Reg) -> !,
+    arg: Reg,
+) -> Reg {
+    core::arch::naked_asm!(
+        "mov x8, #435", // clone3
+        "svc 0",
+        "cbz x0, 2f",
+        "ret", // the parent, on its own stack
+        "2:",
+        "mov x29, xzr", // the outermost frame
+        "mov x30, xzr",
+        "mov x0, x3",
+        "blr x2",
+        "brk #1",
+    )
+}

@@ -313,3 +313,32 @@ impl crate::mm::MapFlags {
     #[doc(alias = "MAP_ABOVE4G")]
     pub const ABOVE_4GB: Self = Self::from_bits_retain(0x80);
 }
+
+/// `clone3` whose child runs `entry(arg)` on the stack that `args` names, and
+/// never comes back. The parent gets what the kernel answers.
+///
+/// # Safety
+///
+/// The stack is large enough and 16-aligned at its top, and what the child does
+/// in memory that it shares is sound.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone3_child(
+    args: *const crate::process::CloneArgs,
+    size: usize,
+    entry: unsafe extern "C" fn(Reg) -> !,
+    arg: Reg,
+) -> Reg {
+    core::arch::naked_asm!(
+        "mov r8, rcx",  // rcx does not survive the call
+        "mov eax, 435", // clone3
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret", // the parent, on its own stack
+        "2:",
+        "xor ebp, ebp", // the outermost frame
+        "mov rdi, r8",
+        "call rdx",
+        "ud2",
+    )
+}

@@ -46,6 +46,9 @@ pub mod pagemap;
 pub mod tmpfile;
 pub mod userfaultfd;
 
+// Top: compositions.
+pub mod spawn;
+
 // Beside them: program start.
 pub mod rt;
 

@@ -1,10 +1,24 @@
 //! Processes: who one is, starting others, and waiting for them.
 
+mod clone;
+mod creds;
 mod exec;
+mod pidfd;
+mod place;
+mod prctl;
+mod session;
 mod wait;
 
+pub use clone::{CloneOptions, Cloned, clone3};
+pub use creds::*;
 pub use exec::*;
+pub use pidfd::*;
+pub use place::*;
+pub use prctl::*;
+pub use session::*;
 pub use wait::*;
+
+pub(crate) use clone::CloneArgs;
 
 use crate::errno::Errno;
 use crate::{nr, syscall, syscall_noreturn};

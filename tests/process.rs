@@ -6,6 +6,7 @@ use barecall::process::{
     self, CStrArray, CStrings, ExecveatFlags, Pid, WaitId, WaitOptions, WaitStatus, WaitTarget,
     exit_group, fork, getpid, getppid, gettid, wait4, waitid,
 };
+use barecall::signal::Signal;
 use barecall::{Errno, io, nr, syscall};
 
 /// Runs `child` in a forked process, and gives its number. The child must do
@@ -26,14 +27,13 @@ fn end(pid: Pid) -> WaitStatus {
     status
 }
 
-fn kill(pid: Pid, signal: i32) {
-    // SAFETY: a signal to a child of this test.
-    unsafe { syscall!(nr::KILL, pid.as_raw(), signal) }.unwrap();
+fn kill(pid: Pid, signal: Signal) {
+    barecall::signal::kill(pid, signal).unwrap();
 }
 
-const SIGKILL: i32 = 9;
-const SIGSTOP: i32 = 19;
-const SIGCONT: i32 = 18;
+const SIGKILL: Signal = Signal::SIGKILL;
+const SIGSTOP: Signal = Signal::SIGSTOP;
+const SIGCONT: Signal = Signal::SIGCONT;
 
 #[test]
 fn numbers_of_processes_and_threads_are_std_s() {
@@ -185,16 +185,18 @@ fn waitid_of_what_is_no_pidfd_is_ebadf() {
 fn every_status_word_is_decoded_as_c_does() {
     for word in 0..=0xffff {
         let decoded = WaitStatus::from_word(word);
+        let (stopped, killed) = (libc::WSTOPSIG(word), libc::WTERMSIG(word));
         let expected = if libc::WIFEXITED(word) {
             WaitStatus::Exited(libc::WEXITSTATUS(word) as u8)
-        } else if libc::WIFSTOPPED(word) {
-            WaitStatus::Stopped(libc::WSTOPSIG(word))
+        } else if libc::WIFSTOPPED(word) && (1..=64).contains(&stopped) {
+            WaitStatus::Stopped(Signal::new(stopped).unwrap())
         } else if libc::WIFCONTINUED(word) {
             WaitStatus::Continued
-        } else if libc::WIFSIGNALED(word) && word >> 8 == 0 {
+        } else if libc::WIFSIGNALED(word) && word >> 8 == 0 && killed <= 64 {
+            let signal = Signal::new(killed).unwrap();
             let core_dumped = libc::WCOREDUMP(word);
             WaitStatus::Killed {
-                signal: libc::WTERMSIG(word),
+                signal,
                 core_dumped,
             }
         } else {

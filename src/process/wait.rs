@@ -3,6 +3,7 @@
 use super::Pid;
 use crate::errno::Errno;
 use crate::fd::BorrowedFd;
+use crate::signal::Signal;
 use crate::syscall::syscall_out;
 use crate::{nr, syscall};
 use bitflags::bitflags;
@@ -43,7 +44,7 @@ bitflags! {
     }
 }
 
-/// What became of a process. Signals by number.
+/// What became of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitStatus {
@@ -52,12 +53,12 @@ pub enum WaitStatus {
     /// `CLD_KILLED`, `CLD_DUMPED`: a signal ended it.
     Killed {
         /// The signal.
-        signal: i32,
+        signal: Signal,
         /// Whether a core dump was written.
         core_dumped: bool,
     },
     /// `CLD_STOPPED`: this signal stopped it.
-    Stopped(i32),
+    Stopped(Signal),
     /// `CLD_TRAPPED`: it stopped for who traces it. The signal, and in the
     /// bits from 8 on the `PTRACE_EVENT_*`.
     Trapped(i32),
@@ -82,21 +83,20 @@ impl WaitStatus {
     ///
     /// ```
     /// use barecall::process::WaitStatus;
+    /// use barecall::signal::Signal;
     ///
     /// assert_eq!(WaitStatus::from_word(0x0700), WaitStatus::Exited(7));
-    /// assert_eq!(
-    ///     WaitStatus::from_word(0x8b),
-    ///     WaitStatus::Killed { signal: 11, core_dumped: true },
-    /// );
+    /// let crashed = WaitStatus::Killed { signal: Signal::SIGSEGV, core_dumped: true };
+    /// assert_eq!(WaitStatus::from_word(0x8b), crashed);
     /// ```
     pub const fn from_word(word: i32) -> Self {
-        let high = word >> 8;
-        match word & 0x7f {
-            0 if high & !0xff == 0 => Self::Exited(high as u8),
-            0x7f if word == 0xffff => Self::Continued,
-            0x7f if word & 0x80 == 0 && high & !0xff == 0 => Self::Stopped(high),
-            0x7f if word & 0x80 == 0 => Self::Trapped(high),
-            signal @ 1..=0x7e if high == 0 => Self::Killed {
+        let (low, high) = (word & 0x7f, word >> 8);
+        match (low, Signal::new(low), Signal::new(high)) {
+            (0, ..) if high & !0xff == 0 => Self::Exited(high as u8),
+            (0x7f, ..) if word == 0xffff => Self::Continued,
+            (0x7f, _, Some(signal)) if word & 0x80 == 0 => Self::Stopped(signal),
+            (0x7f, ..) if word & 0x80 == 0 && high & !0xff != 0 => Self::Trapped(high),
+            (_, Some(signal), _) if high == 0 => Self::Killed {
                 signal,
                 core_dumped: word & 0x80 != 0,
             },
@@ -105,15 +105,15 @@ impl WaitStatus {
     }
 
     const fn from_siginfo(code: i32, status: i32) -> Self {
-        match code {
-            CLD_EXITED => Self::Exited(status as u8),
-            CLD_KILLED | CLD_DUMPED => Self::Killed {
-                signal: status,
+        match (code, Signal::new(status)) {
+            (CLD_EXITED, _) => Self::Exited(status as u8),
+            (CLD_KILLED | CLD_DUMPED, Some(signal)) => Self::Killed {
+                signal,
                 core_dumped: code == CLD_DUMPED,
             },
-            CLD_TRAPPED => Self::Trapped(status),
-            CLD_STOPPED => Self::Stopped(status),
-            CLD_CONTINUED => Self::Continued,
+            (CLD_TRAPPED, _) => Self::Trapped(status),
+            (CLD_STOPPED, Some(signal)) => Self::Stopped(signal),
+            (CLD_CONTINUED, _) => Self::Continued,
             _ => Self::Unknown(code),
         }
     }
@@ -123,9 +123,10 @@ impl WaitStatus {
     ///
     /// ```
     /// use barecall::process::WaitStatus;
+    /// use barecall::signal::Signal;
     ///
     /// assert_eq!(WaitStatus::Exited(7).shell_code(), Some(7));
-    /// let killed = WaitStatus::Killed { signal: 9, core_dumped: false };
+    /// let killed = WaitStatus::Killed { signal: Signal::SIGKILL, core_dumped: false };
     /// assert_eq!(killed.shell_code(), Some(137));
     /// assert_eq!(WaitStatus::Continued.shell_code(), None);
     /// ```
@@ -133,7 +134,7 @@ impl WaitStatus {
     pub const fn shell_code(self) -> Option<u8> {
         match self {
             Self::Exited(status) => Some(status),
-            Self::Killed { signal, .. } => Some(128 | signal as u8),
+            Self::Killed { signal, .. } => Some(128 | signal.as_raw() as u8),
             _ => None,
         }
     }
