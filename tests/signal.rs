@@ -9,28 +9,10 @@ use barecall::signal::{
 };
 use barecall::time::Timespec;
 use barecall::{Errno, nr, process, syscall};
+use common::in_child;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-
-/// Runs `body` in a child that has one thread, and fails if the child fails.
-fn in_child(body: fn()) {
-    // SAFETY: the child runs `body`, which does not unwind out of this frame,
-    // and ends.
-    unsafe {
-        match libc::fork() {
-            0 => {
-                let ok = std::panic::catch_unwind(body).is_ok();
-                libc::_exit(if ok { 0 } else { 101 });
-            }
-            pid => {
-                let mut status = 0;
-                assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
-                assert_eq!(status, 0, "the child failed, see above");
-            }
-        }
-    }
-}
 
 const NOW: Option<Timespec> = Some(Timespec {
     tv_sec: 0,

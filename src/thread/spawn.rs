@@ -109,9 +109,11 @@ fn below<U>(end: *mut c_void) -> *mut U {
         .cast()
 }
 
-/// Guard, stack, and what lies above it, each with room to be aligned.
+/// Guard, stack in whole small pages, and what lies above it, each with room to
+/// be aligned.
 fn length<F, T>(stack_size: usize) -> Option<usize> {
     stack_size
+        .checked_next_multiple_of(4096)?
         .checked_add(GUARD + 16)?
         .checked_add(size_of::<Shared<T>>())?
         .checked_add(align_of::<Shared<T>>())?
@@ -121,8 +123,8 @@ fn length<F, T>(stack_size: usize) -> Option<usize> {
 
 /// `mmap`, `mprotect` and `clone`: runs `f` in a new thread of this process.
 ///
-/// The thread gets a stack of `stack_size` bytes, or a little more, with a
-/// guard of 64 KiB below: to overflow it is `SIGSEGV`, never another's memory.
+/// The thread gets a stack of `stack_size` bytes, in whole pages, with a guard
+/// of 64 KiB below: to overflow it is `SIGSEGV`, never another's memory.
 /// The closure and what it returns pass over that stack, so they must fit. A
 /// signal handler needs `AT_MINSIGSTKSZ` bytes of it too.
 ///

@@ -39,6 +39,34 @@ pub fn has_capability(number: u32) -> bool {
     set >> number & 1 == 1
 }
 
+/// Runs `body` in a forked child, which has one thread, and gives how it ended,
+/// as `waitpid` says it: 0 if `body` returned, exit code 101 if it panicked.
+#[track_caller]
+pub fn wait_status_of_child(body: fn()) -> i32 {
+    // SAFETY: the child runs `body`, which does not unwind out of this frame,
+    // and ends.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                let ok = std::panic::catch_unwind(body).is_ok();
+                libc::_exit(if ok { 0 } else { 101 });
+            }
+            child => {
+                let mut status = 0;
+                while libc::waitpid(child, &raw mut status, 0) != child {}
+                status
+            }
+        }
+    }
+}
+
+/// Runs `body` in a forked child, and fails if it fails there.
+#[track_caller]
+pub fn in_child(body: fn()) {
+    let status = wait_status_of_child(body);
+    assert_eq!(status, 0, "the child failed, see above");
+}
+
 /// Says that a test cannot be made here, and why. Counted, and never silent.
 #[macro_export]
 macro_rules! skip {
