@@ -176,7 +176,7 @@ impl MappedRegion {
     pub fn read_at(&self, buf: &mut [u8], offset: usize) -> usize {
         let n = self.len.saturating_sub(offset).min(buf.len());
         // SAFETY: within both; others use this memory by the byte, too.
-        unsafe { copy_racing(buf.as_mut_ptr(), self.start.wrapping_add(offset), n) };
+        unsafe { crate::arch::copy_racing(buf.as_mut_ptr(), self.start.wrapping_add(offset), n) };
         n
     }
 
@@ -187,7 +187,7 @@ impl MappedRegion {
     pub fn write_at(&self, buf: &[u8], offset: usize) -> usize {
         let n = self.len.saturating_sub(offset).min(buf.len());
         // SAFETY: within both; others use this memory by the byte, too.
-        unsafe { copy_racing(self.start.wrapping_add(offset), buf.as_ptr(), n) };
+        unsafe { crate::arch::copy_racing(self.start.wrapping_add(offset), buf.as_ptr(), n) };
         n
     }
 
@@ -212,23 +212,6 @@ impl MappedRegion {
         let start = self.start.wrapping_add(offset).cast();
         // SAFETY: ours, and nobody relies on what is in it.
         unsafe { mm::madvise(start, len, Advice::DONTNEED) }
-    }
-}
-
-/// Copies by relaxed atomic bytes.
-///
-/// # Safety
-///
-/// `from` can be read and `to` written for `n` bytes, and who else uses them
-/// must be content with such accesses.
-unsafe fn copy_racing(to: *mut u8, from: *const u8, n: usize) {
-    use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
-    for i in 0..n {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let byte = AtomicU8::from_ptr(from.cast_mut().add(i)).load(Relaxed);
-            AtomicU8::from_ptr(to.add(i)).store(byte, Relaxed);
-        }
     }
 }
 

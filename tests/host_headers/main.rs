@@ -44,6 +44,46 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
     ),
     ("tmpfile::scratch::PREFIX", "how long it is"),
     ("tmpfile::scratch::LENGTH", "how long it is"),
+    (
+        "userfaultfd::fdinfo::INITIALIZED",
+        "the kernel's own UFFD_FEATURE_INITIALIZED",
+    ),
+    (
+        "userfaultfd::features::Ioctls::REGISTER",
+        "1 << _UFFDIO_REGISTER",
+    ),
+    (
+        "userfaultfd::features::Ioctls::UNREGISTER",
+        "1 << _UFFDIO_UNREGISTER",
+    ),
+    ("userfaultfd::features::Ioctls::WAKE", "1 << _UFFDIO_WAKE"),
+    ("userfaultfd::features::Ioctls::COPY", "1 << _UFFDIO_COPY"),
+    (
+        "userfaultfd::features::Ioctls::ZEROPAGE",
+        "1 << _UFFDIO_ZEROPAGE",
+    ),
+    ("userfaultfd::features::Ioctls::MOVE", "1 << _UFFDIO_MOVE"),
+    (
+        "userfaultfd::features::Ioctls::WRITEPROTECT",
+        "1 << _UFFDIO_WRITEPROTECT",
+    ),
+    (
+        "userfaultfd::features::Ioctls::CONTINUE",
+        "1 << _UFFDIO_CONTINUE",
+    ),
+    (
+        "userfaultfd::features::Ioctls::POISON",
+        "1 << _UFFDIO_POISON",
+    ),
+    (
+        "userfaultfd::features::Ioctls::RWPROTECT",
+        "1 << _UFFDIO_RWPROTECT",
+    ),
+    (
+        "userfaultfd::features::Ioctls::SET_MODE",
+        "1 << _UFFDIO_SET_MODE",
+    ),
+    ("userfaultfd::features::Ioctls::API", "1 << _UFFDIO_API"),
 ];
 
 /// `#[repr(C)]` structures, and fields, that no header has, and why.
