@@ -937,6 +937,59 @@ fn exchange_puts_the_new_file_in_and_gets_the_old_one_out() {
 }
 
 #[test]
+fn link_synced_takes_a_free_name_and_no_other() {
+    for durability in ALL {
+        let scratch = Scratch::new();
+        let file = scratch.linkable(b"1");
+        let placed = file.link_synced(&scratch.dir, c"name", durability);
+        assert!(matches!(placed.unwrap().way, Way::Linked(_)));
+        let file = scratch.linkable(b"2");
+        let error = file
+            .link_synced(&scratch.dir, c"name", durability)
+            .unwrap_err();
+        assert_eq!((error.errno, error.step), (Errno::EEXIST, Step::Link));
+        assert!(matches!(error.remains, Remains::Linkable(_)));
+        let named = TmpfileOptions::new().named(&scratch.dir, c".").unwrap();
+        let error = named
+            .link_synced(&scratch.dir, c"name", durability)
+            .unwrap_err();
+        assert_eq!((error.errno, error.step), (Errno::EEXIST, Step::Link));
+        drop(error);
+        assert_eq!(scratch.read("name"), b"1");
+        assert_eq!(scratch.names(), ["name"]);
+    }
+}
+
+#[test]
+fn a_named_file_is_exchanged_under_a_name_that_is_not_swept() {
+    for durability in ALL {
+        let scratch = Scratch::new();
+        scratch.write("name", b"old");
+        let named = || {
+            let file = TmpfileOptions::new().named(&scratch.dir, c".").unwrap();
+            io::write_all(&file, b"new").unwrap();
+            file
+        };
+        let exchanged = named().exchange(&scratch.dir, c"name", durability).unwrap();
+        assert_eq!(exchanged.way, Way::Renamed);
+        let swept = tmpfile::sweep(&scratch.dir, &mut [0; 4096]).unwrap();
+        assert_eq!(swept, tmpfile::Swept::default());
+        let old = exchanged.old.name().to_str().unwrap().to_owned();
+        assert_eq!(
+            (scratch.read("name"), scratch.read(&old)),
+            (b"new".to_vec(), b"old".to_vec())
+        );
+        drop(exchanged);
+        let error = named()
+            .exchange(&scratch.dir, c"missing", durability)
+            .unwrap_err();
+        assert_eq!((error.errno, error.step), (Errno::ENOENT, Step::Rename));
+        drop(error);
+        assert_eq!(scratch.names(), ["name"]);
+    }
+}
+
+#[test]
 fn exchange_takes_out_a_directory_too() {
     let scratch = Scratch::new();
     fs::mkdirat(&scratch.dir, c"name", mode(0o700)).unwrap();
@@ -1120,7 +1173,7 @@ fn dir_arguments_can_be_generic() {
         fs::renameat2(
             dir.as_dir_fd(),
             c"name",
-            &dir.as_dir_fd(),
+            dir.as_dir_fd(),
             c"new",
             RenameFlags::empty(),
         )

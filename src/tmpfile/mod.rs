@@ -24,6 +24,7 @@
 //! | make a file that may get a name | [`TmpfileOptions::linkable`] | `openat` |
 //! | give it a name that is free | [`Linkable::link`] | `linkat` |
 //! | the same, whatever the privileges | [`Linkable::link_any`] | `linkat`, once or twice |
+//! | and have it on the disk | [`Linkable::link_synced`] | several |
 //! | give it a name that may be taken | [`Linkable::replace`] | several |
 //! | and keep what had the name | [`Linkable::exchange`] | several |
 //! | do with file systems that have no `O_TMPFILE` | [`TmpfileOptions::linkable_or_named`] | several |

@@ -56,6 +56,8 @@ pub struct Exchanged {
     pub old: ScratchFile,
 }
 
+const NOREPLACE: RenameFlags = RenameFlags::NOREPLACE;
+
 /// What a failed step leaves, before it is known what the file is.
 type Failed = (Errno, Step);
 
@@ -162,6 +164,47 @@ impl Linkable {
             errno,
             step,
             remains,
+        }
+    }
+
+    /// Several calls: gives the file this name in `dir`, which must be free:
+    /// `fsync(file)`, `linkat` ([`link_any`](Self::link_any)), `fsync(dir)`, as
+    /// [`Durability`] says; for the last, the directory is opened first.
+    ///
+    /// # Errors
+    ///
+    /// As [`replace`](Self::replace); `EEXIST` at [`Step::Link`]: the name is
+    /// taken.
+    ///
+    /// ```
+    /// use barecall::tmpfile::{Durability, TmpfileOptions};
+    /// # use barecall::fs;
+    /// # let scratch = tempfile::tempdir().unwrap();
+    /// # let path = std::ffi::CString::new(scratch.path().as_os_str().as_encoded_bytes()).unwrap();
+    /// # let dir = fs::openat(fs::CWD, &path, fs::OFlags::CLOEXEC, fs::Mode::empty())?;
+    ///
+    /// let file = TmpfileOptions::new().linkable(&dir, c".")?;
+    /// file.link_synced(&dir, c"name", Durability::FileAndDir)?;
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    pub fn link_synced<D: AsDirFd>(
+        self,
+        dir: D,
+        name: &CStr,
+        durability: Durability,
+    ) -> Result<Placed, PlaceError> {
+        let dir = dir.as_dir_fd();
+        let linked = plain(name).and_then(|()| {
+            let sync = durability.open_dir(dir)?;
+            durability.sync_file(self.as_fd())?;
+            match linkat_any(self.as_fd(), dir, name) {
+                Ok(via) => Ok((sync, via)),
+                Err(errno) => Err((errno, Step::Link)),
+            }
+        });
+        match linked {
+            Ok((sync, via)) => finish(self.0, Way::Linked(via), sync.as_ref()),
+            Err(failed) => Err(self.failed(failed)),
         }
     }
 
@@ -316,8 +359,9 @@ impl Linkable {
             Ok(()) => {}
             Err((failed, removed)) => return Err(self.spent(failed, removed, scratch)),
         }
+        let synced = sync_dir((durability == Durability::FileAndDir).then_some(&own));
         let old = ScratchFile::new(own, scratch);
-        finish_exchange(self.0, Way::LinkedAndRenamed(via), old, durability)
+        finish_exchange(self.0, Way::LinkedAndRenamed(via), old, synced)
     }
 }
 
@@ -355,17 +399,13 @@ fn finish_exchange(
     file: OwnedFd,
     way: Way,
     old: ScratchFile,
-    durability: Durability,
+    synced: Result<(), Failed>,
 ) -> Result<Exchanged, PlaceError> {
-    let synced = match durability {
-        Durability::FileAndDir => fs::fsync(old.dir()),
-        Durability::None | Durability::File => Ok(()),
-    };
     match synced {
         Ok(()) => Ok(Exchanged { file, way, old }),
-        Err(errno) => Err(PlaceError {
+        Err((errno, step)) => Err(PlaceError {
             errno,
-            step: Step::SyncDir,
+            step,
             remains: Remains::Placed {
                 file,
                 old: Some(old),
@@ -382,8 +422,24 @@ impl Named {
     ///
     /// As [`fs::renameat2`], at [`Step::Link`]; the file comes back.
     pub fn link<D: AsDirFd>(self, dir: D, name: &CStr) -> Result<OwnedFd, PlaceError> {
-        self.rename(dir.as_dir_fd(), name, RenameFlags::NOREPLACE, Step::Link)
+        self.rename(dir.as_dir_fd(), name, NOREPLACE, Step::Link)
             .map_err(Self::failed)
+    }
+
+    /// Several calls: gives the file this name in `dir`, which must be free:
+    /// `fsync(file)`, `renameat2(RENAME_NOREPLACE)`, `fsync(dir)`, as
+    /// [`Durability`] says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Linkable::link_synced`].
+    pub fn link_synced<D: AsDirFd>(
+        self,
+        dir: D,
+        name: &CStr,
+        durability: Durability,
+    ) -> Result<Placed, PlaceError> {
+        self.place(dir.as_dir_fd(), name, durability, NOREPLACE, Step::Link)
     }
 
     /// Several calls: gives the file this name in `dir`, replacing a file that
@@ -398,20 +454,68 @@ impl Named {
         name: &CStr,
         durability: Durability,
     ) -> Result<Placed, PlaceError> {
+        let flags = RenameFlags::empty();
+        self.place(dir.as_dir_fd(), name, durability, flags, Step::Rename)
+    }
+
+    /// Several calls: exchanges the file with what has this name in `dir`:
+    /// `getrandom`, `renameat2` to a scratch name that [`sweep`] leaves alone,
+    /// `fsync(file)`, `renameat2(RENAME_EXCHANGE)`, `fsync(dir)`.
+    ///
+    /// The old file is in the directory where the new one was made then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Linkable::exchange`].
+    ///
+    /// [`sweep`]: super::sweep
+    pub fn exchange<D: AsDirFd>(
+        mut self,
+        dir: D,
+        name: &CStr,
+        durability: Durability,
+    ) -> Result<Exchanged, PlaceError> {
         let dir = dir.as_dir_fd();
+        let prepared = plain(name).and_then(|()| {
+            let sync = durability.open_dir(dir)?;
+            let rename = |new: &CStr| self.scratch.move_to(self.scratch.dir(), new, NOREPLACE);
+            let ((), old) = with_name(Kind::Old, Step::LinkScratch, rename)?;
+            self.scratch.name = old;
+            durability.sync_file(self.as_fd())?;
+            let exchanged = self.scratch.move_to(dir, name, RenameFlags::EXCHANGE);
+            exchanged.map_err(|errno| (errno, Step::Rename))?;
+            Ok(sync)
+        });
+        match prepared {
+            Ok(sync) => {
+                let Self { file, scratch } = self;
+                unlock(file.as_fd());
+                finish_exchange(file, Way::Renamed, scratch, sync_dir(sync.as_ref()))
+            }
+            Err(failed) => Err(Self::failed((failed, self))),
+        }
+    }
+
+    fn place(
+        self,
+        dir: DirFd<'_>,
+        name: &CStr,
+        durability: Durability,
+        flags: RenameFlags,
+        step: Step,
+    ) -> Result<Placed, PlaceError> {
         let prepared = plain(name).and_then(|()| {
             let sync = durability.open_dir(dir)?;
             durability.sync_file(self.as_fd())?;
             Ok(sync)
         });
-        let sync = match prepared {
-            Ok(sync) => sync,
-            Err(failed) => return Err(Self::failed((failed, self))),
-        };
-        let file = self
-            .rename(dir, name, RenameFlags::empty(), Step::Rename)
-            .map_err(Self::failed)?;
-        finish(file, Way::Renamed, sync.as_ref())
+        match prepared {
+            Ok(sync) => {
+                let renamed = self.rename(dir, name, flags, step);
+                finish(renamed.map_err(Self::failed)?, Way::Renamed, sync.as_ref())
+            }
+            Err(failed) => Err(Self::failed((failed, self))),
+        }
     }
 
     /// Lets go of the scratch name if the rename works.
@@ -422,7 +526,7 @@ impl Named {
         flags: RenameFlags,
         step: Step,
     ) -> Result<OwnedFd, (Failed, Self)> {
-        match fs::renameat2(self.scratch.dir(), self.scratch.name(), dir, name, flags) {
+        match self.scratch.move_to(dir, name, flags) {
             Ok(()) => {
                 let Self { file, scratch } = self;
                 scratch.keep();
@@ -462,6 +566,40 @@ impl AsFd for Tmpfile {
 }
 
 impl Tmpfile {
+    /// [`Linkable::link_synced`] or [`Named::link_synced`].
+    ///
+    /// # Errors
+    ///
+    /// As those.
+    pub fn link_synced<D: AsDirFd>(
+        self,
+        dir: D,
+        name: &CStr,
+        durability: Durability,
+    ) -> Result<Placed, PlaceError> {
+        match self {
+            Self::Linkable(file) => file.link_synced(dir, name, durability),
+            Self::Named(file) => file.link_synced(dir, name, durability),
+        }
+    }
+
+    /// [`Linkable::exchange`] or [`Named::exchange`].
+    ///
+    /// # Errors
+    ///
+    /// As those.
+    pub fn exchange<D: AsDirFd>(
+        self,
+        dir: D,
+        name: &CStr,
+        durability: Durability,
+    ) -> Result<Exchanged, PlaceError> {
+        match self {
+            Self::Linkable(file) => file.exchange(dir, name, durability),
+            Self::Named(file) => file.exchange(dir, name, durability),
+        }
+    }
+
     /// [`Linkable::replace`] or [`Named::replace`].
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::Step;
 use crate::errno::Errno;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::fs::{self, AsDirFd, AtFlags, DirFd, FileType, FlockFlags, Mode, OFlags};
+use crate::fs::{self, AsDirFd, AtFlags, DirFd, FileType, FlockFlags, Mode, OFlags, RenameFlags};
 use crate::io::retry_on_intr;
 use crate::{nr, syscall};
 use core::ffi::CStr;
@@ -145,7 +145,7 @@ pub(super) fn unlock(file: BorrowedFd<'_>) {
 #[derive(Debug)]
 pub struct ScratchFile {
     dir: OwnedFd,
-    name: ScratchName,
+    pub(super) name: ScratchName,
 }
 
 impl ScratchFile {
@@ -163,6 +163,15 @@ impl ScratchFile {
     #[inline]
     pub const fn name(&self) -> &ScratchName {
         &self.name
+    }
+
+    pub(super) fn move_to<D: AsDirFd>(
+        &self,
+        dir: D,
+        name: &CStr,
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        fs::renameat2(&self.dir, &self.name, dir, name, flags)
     }
 
     /// `unlinkat`: removes the name now.
@@ -187,7 +196,7 @@ impl ScratchFile {
     ///
     /// As [`fs::renameat2`]; the file comes back.
     pub fn rename<D: AsDirFd>(self, dir: D, name: &CStr) -> Result<(), (Errno, Self)> {
-        match fs::renameat2(&self.dir, &self.name, dir, name, fs::RenameFlags::NOREPLACE) {
+        match self.move_to(dir, name, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 self.keep();
                 Ok(())
