@@ -13,6 +13,7 @@
 use super::Reg;
 use crate::nr::Sysno;
 use core::arch::asm;
+use core::ffi::CStr;
 
 // With SVE, naming v0 takes all of z0: no part of it stays live across the
 // call. (`ffr` cannot be live across a statement: rustc never allocates it.)
@@ -408,3 +409,14 @@ pub(crate) unsafe extern "C" fn clone3_child(
         "brk #1",
     )
 }
+
+// The vDSO (arch/arm64/kernel/vdso/vdso.lds.S): what its functions are called,
+// and the version that they all have.
+pub(crate) const EM_MACHINE: u16 = 183;
+pub(crate) const VDSO_VERSION: &CStr = c"LINUX_2.6.39";
+pub(crate) const VDSO_CLOCK_GETTIME: Option<&CStr> = Some(c"__kernel_clock_gettime");
+pub(crate) const VDSO_CLOCK_GETRES: Option<&CStr> = Some(c"__kernel_clock_getres");
+pub(crate) const VDSO_GETTIMEOFDAY: Option<&CStr> = Some(c"__kernel_gettimeofday");
+pub(crate) const VDSO_TIME: Option<&CStr> = None;
+pub(crate) const VDSO_GETCPU: Option<&CStr> = None;
+pub(crate) const VDSO_GETRANDOM: Option<&CStr> = Some(c"__kernel_getrandom");

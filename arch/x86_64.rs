@@ -10,6 +10,7 @@
 use super::Reg;
 use crate::nr::Sysno;
 use core::arch::asm;
+use core::ffi::CStr;
 
 /// One stub: the operands it takes, in the order of the kernel's registers.
 ///
@@ -342,3 +343,14 @@ pub(crate) unsafe extern "C" fn clone3_child(
         "ud2",
     )
 }
+
+// The vDSO (arch/x86/entry/vdso/vdso.lds.S): what its functions are called,
+// and the version that they all have.
+pub(crate) const EM_MACHINE: u16 = 62;
+pub(crate) const VDSO_VERSION: &CStr = c"LINUX_2.6";
+pub(crate) const VDSO_CLOCK_GETTIME: Option<&CStr> = Some(c"__vdso_clock_gettime");
+pub(crate) const VDSO_CLOCK_GETRES: Option<&CStr> = Some(c"__vdso_clock_getres");
+pub(crate) const VDSO_GETTIMEOFDAY: Option<&CStr> = Some(c"__vdso_gettimeofday");
+pub(crate) const VDSO_TIME: Option<&CStr> = Some(c"__vdso_time");
+pub(crate) const VDSO_GETCPU: Option<&CStr> = Some(c"__vdso_getcpu");
+pub(crate) const VDSO_GETRANDOM: Option<&CStr> = Some(c"__vdso_getrandom");

@@ -45,6 +45,7 @@ pub mod memfd;
 pub mod pagemap;
 pub mod tmpfile;
 pub mod userfaultfd;
+pub mod vdso;
 
 // Top: compositions.
 pub mod spawn;

@@ -1,8 +1,9 @@
 //! The machine as a whole: its name, its disks' caches, its end.
 
 use crate::errno::Errno;
-use crate::nr;
 use crate::syscall::syscall_zero;
+use crate::{nr, syscall};
+use bitflags::bitflags;
 use core::ffi::CStr;
 
 /// `sync()`: writes everything that file systems have in memory to their
@@ -150,4 +151,51 @@ pub fn reboot_with(arg: &CStr) -> Result<(), Errno> {
             arg
         )
     }
+}
+
+bitflags! {
+    /// `GRND_*`: how [`getrandom`] behaves.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct GetrandomFlags: u32 {
+        /// `GRND_NONBLOCK`: `EAGAIN` rather than waiting until the generator
+        /// is ready, which is once, early after boot.
+        #[doc(alias = "GRND_NONBLOCK")]
+        const NONBLOCK = 1;
+        /// `GRND_RANDOM`: no effect since Linux 5.6, and slower in the vDSO.
+        #[doc(alias = "GRND_RANDOM")]
+        const RANDOM = 2;
+        /// `GRND_INSECURE`: never waits; before the generator is ready, what
+        /// it gives can be guessed (since Linux 5.6).
+        #[doc(alias = "GRND_INSECURE")]
+        const INSECURE = 4;
+        const _ = !0;
+    }
+}
+
+/// `getrandom(buf, buflen, flags)`: random bytes, fit for keys.
+///
+/// Gives how many bytes were made: all of them up to 256, and for more unless
+/// a signal interrupted. [`Vdso::getrandom`](crate::vdso::Vdso::getrandom) does
+/// the same without entering the kernel.
+///
+/// # Errors
+///
+/// `EAGAIN`: [`GetrandomFlags::NONBLOCK`], and the generator is not ready.
+/// `EINTR`: a signal, before it was. `EINVAL`: an unknown flag, or `RANDOM`
+/// together with `INSECURE`.
+///
+/// ```
+/// use barecall::system::{GetrandomFlags, getrandom};
+///
+/// let mut key = [0; 32];
+/// assert_eq!(getrandom(&mut key, GetrandomFlags::empty())?, 32);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [getrandom(2)](https://man7.org/linux/man-pages/man2/getrandom.2.html).
+#[inline]
+pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most `buf.len()` bytes there.
+    unsafe { syscall!(nr::GETRANDOM, buf.as_mut_ptr(), buf.len(), flags.bits()) }
 }
