@@ -412,6 +412,7 @@ pub(crate) unsafe extern "C" fn clone3_child(
 
 // The vDSO (arch/arm64/kernel/vdso/vdso.lds.S): what its functions are called,
 // and the version that they all have.
+#[doc(alias = "EM_AARCH64")]
 pub(crate) const EM_MACHINE: u16 = 183;
 pub(crate) const VDSO_VERSION: &CStr = c"LINUX_2.6.39";
 pub(crate) const VDSO_CLOCK_GETTIME: Option<&CStr> = Some(c"__kernel_clock_gettime");

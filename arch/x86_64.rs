@@ -346,6 +346,7 @@ pub(crate) unsafe extern "C" fn clone3_child(
 
 // The vDSO (arch/x86/entry/vdso/vdso.lds.S): what its functions are called,
 // and the version that they all have.
+#[doc(alias = "EM_X86_64")]
 pub(crate) const EM_MACHINE: u16 = 62;
 pub(crate) const VDSO_VERSION: &CStr = c"LINUX_2.6";
 pub(crate) const VDSO_CLOCK_GETTIME: Option<&CStr> = Some(c"__vdso_clock_gettime");

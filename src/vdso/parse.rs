@@ -333,17 +333,14 @@ impl<'a> Image<'a> {
         if offset >= self.loaded.len() {
             return None;
         }
-        let version = match self.versions {
-            None => None,
-            // A symbol whose version cannot be told has the empty one, and is
-            // not found by any.
-            Some((indices, definitions)) => Some(
-                nth(0, index, 2)
-                    .and_then(|place| u16_at(indices, place))
-                    .and_then(|index| self.version(definitions, index & 0x7fff))
-                    .unwrap_or_default(),
-            ),
-        };
+        // A symbol whose version cannot be told has the empty one, which is
+        // nobody's.
+        let version = self.versions.map(|(indices, definitions)| {
+            nth(0, index, 2)
+                .and_then(|place| u16_at(indices, place))
+                .and_then(|index| self.version(definitions, index & 0x7fff))
+                .unwrap_or_default()
+        });
         Some(Symbol {
             name: self.string(u32_at(&fields, 0)?)?,
             version,
