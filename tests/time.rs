@@ -134,10 +134,8 @@ fn the_clock_of_a_process_and_of_a_thread_are_what_libc_computes() {
     let pid = std::process::id() as i32;
     let mut libc_clock = 0;
     // SAFETY: a number out.
-    assert_eq!(
-        unsafe { libc::clock_getcpuclockid(pid, &raw mut libc_clock) },
-        0
-    );
+    let ret = unsafe { libc::clock_getcpuclockid(pid, &raw mut libc_clock) };
+    assert_eq!(ret, 0);
     assert_eq!(ClockId::of_process(pid).as_raw(), libc_clock);
     // SAFETY: takes nothing.
     let tid = unsafe { libc::gettid() };
