@@ -5,8 +5,9 @@ use std::ffi::CStr;
 
 barecall::__mem!(mem_cpy mem_move mem_set mem_cmp b_cmp str_len);
 
-@@        191, 192, 193, 255, 256, 257, 1023, 1024, 1025, 2047, 2048, 2049, 5000, 70_001,
-    ])
+/// Every small size, and those around a change of method.
+fn sizes() -> impl Iterator<Item = usize> {
+    (0..=70).chain([95, 96, 97, 128, 129, 255, 257, 1024, 2047, 2048, 2049])
 }
 
 /// Bytes that differ from their neighbours.

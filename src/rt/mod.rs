@@ -87,6 +87,7 @@ mod relocate;
 
 pub use relocate::relocate;
 
+use crate::auxv::Auxv;
 use crate::errno::Errno;
 use crate::{io, nr, syscall};
 use core::ffi::{CStr, c_char};
@@ -171,13 +172,13 @@ impl Start {
         })
     }
 
-    /// The auxiliary vector: pairs of key and value after `envp`'s NULL.
+    /// The auxiliary vector: page size, where the vDSO is, random bytes.
     #[inline]
-    pub fn auxv(&self) -> *const [usize; 2] {
+    pub fn auxv(&self) -> Auxv<'static> {
         let mut env = self.env();
         while env.next_ptr().is_some() {}
-        // SAFETY: `next` is at the NULL; auxv comes after it.
-        unsafe { env.next.add(1).cast() }
+        // SAFETY: `next` is at the NULL; the vector comes after it.
+        unsafe { Auxv::from_stack(env.next.add(1).cast()) }
     }
 }
 

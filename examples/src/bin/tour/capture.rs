@@ -1,13 +1,13 @@
 //! Runs a command with its standard output in a memfd.
 
 use crate::{During, Stop};
+use barecall::Errno;
 use barecall::fd::AsFd as _;
 use barecall::fs::{self, FdPath};
 use barecall::io::{self, DupFlags, PipeFlags};
 use barecall::memfd::MemfdOptions;
 use barecall::process::{self, CStrArray, CStrings, WaitOptions, WaitStatus, WaitTarget};
 use barecall::rt::Start;
-use barecall::Errno;
 use barecall_examples::{Lossy, Out};
 use core::ffi::CStr;
 use core::fmt::Write as _;
@@ -64,7 +64,12 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
     let mut buf = [0; 4096];
     match fs::readlinkat(fs::CWD, &FdPath::process(&memfd), &mut buf) {
         Ok(link) => {
-            let _ = writeln!(out, "   Descriptor {} is {}", memfd.as_fd().as_raw_fd(), Lossy(link));
+            let _ = writeln!(
+                out,
+                "   Descriptor {} is {}",
+                memfd.as_fd().as_raw_fd(),
+                Lossy(link)
+            );
         }
         Err(errno) => {
             let _ = writeln!(out, "   No link text without /proc: {errno}");
@@ -72,7 +77,11 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
     }
 
     let size = fs::fstat(&memfd).during("fstat")?.st_size;
-    let _ = writeln!(out, "   {} said, in {size} bytes:", Lossy(command.to_bytes()));
+    let _ = writeln!(
+        out,
+        "   {} said, in {size} bytes:",
+        Lossy(command.to_bytes())
+    );
     // Positional: the child moved the offset, which the two share.
     let mut offset = 0;
     let mut last = b'\n';
@@ -91,8 +100,10 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
 
     let _ = match status.map(|(_, status)| status) {
         Some(WaitStatus::Exited(status)) => writeln!(out, "   It exited with status {status}."),
-        Some(WaitStatus::Killed { signal, .. }) => writeln!(out, "   It was killed by signal {signal}."),
-        other => writeln!(out, "   It ended as {other:?}."),
+        Some(WaitStatus::Killed { signal, .. }) => {
+            writeln!(out, "   It was killed by signal {signal}.")
+        }
+        _ => writeln!(out, "   How it ended is not known."),
     };
     Ok(())
 }
@@ -101,7 +112,8 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
 /// only to say why not.
 fn execute(start: &Start, command: &CStr, argv: CStrArray<'_>, envp: CStrArray<'_>) -> Errno {
     let name = command.to_bytes();
-    if name.contains(&b'/') {
+    // An empty name would find the directories of PATH themselves.
+    if name.is_empty() || name.contains(&b'/') {
         return process::execve(command, argv, envp);
     }
     let path = start.var("PATH").unwrap_or(c"/bin:/usr/bin").to_bytes();

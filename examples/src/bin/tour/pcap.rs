@@ -117,9 +117,10 @@ impl Iterator for Packets<'_> {
         if left == 0 || self.damage.is_some() {
             return None;
         }
-        let (Some(available), Some(full)) =
-            (self.dump.u32_at(self.at + 8), self.dump.u32_at(self.at + 12))
-        else {
+        let (Some(available), Some(full)) = (
+            self.dump.u32_at(self.at + 8),
+            self.dump.u32_at(self.at + 12),
+        ) else {
             self.damage = Some(Damage::Truncated {
                 missing: RECORD.saturating_sub(left),
             });

@@ -34,9 +34,13 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
         .during("memfd_create")?;
     let size = read_all(stdin, &memfd)?;
     // Frozen, its bytes can be mapped as a slice: nobody changes them now.
-    let frozen = memfd
-        .freeze()
-        .map_err(|refused| Stop::Failed("F_ADD_SEALS", refused.errno()))?;
+    let frozen = match memfd.freeze() {
+        Ok(frozen) => frozen,
+        Err(refused) => {
+            let _ = writeln!(out, "   {refused}");
+            return Err(Stop::Input);
+        }
+    };
     let map = frozen.map().during("mmap")?;
 
     let Some(dump) = pcap::find(&map) else {
@@ -58,11 +62,17 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
     let damaged = match packets.damage() {
         None => false,
         Some(Damage::Truncated { missing }) => {
-            let _ = writeln!(out, "   The dump is cut off: the next packet lacks {missing} bytes.");
+            let _ = writeln!(
+                out,
+                "   The dump is cut off: the next packet lacks {missing} bytes."
+            );
             true
         }
         Some(Damage::Length(length)) => {
-            let _ = writeln!(out, "   The dump is damaged: the next packet claims {length} bytes.");
+            let _ = writeln!(
+                out,
+                "   The dump is damaged: the next packet claims {length} bytes."
+            );
             true
         }
     };
@@ -103,17 +113,25 @@ fn keep(start: &Start, out: &mut Out<'_>, dump: &[u8]) -> Result<(), Stop> {
         return Err(Stop::Input);
     };
 
-    let file = match TmpfileOptions::new().open_linkable_at(fs::CWD, dir) {
+    let file = match TmpfileOptions::new().linkable(fs::CWD, dir) {
         Ok(file) => file,
         Err(errno) => {
             let _ = writeln!(out, "   O_TMPFILE in {}: {errno}", Lossy(dir.to_bytes()));
             // The file system may lack it; with a name asked for, that is a
             // failure.
-            return if name.is_some() { Err(Stop::Input) } else { Ok(()) };
+            return if name.is_some() {
+                Err(Stop::Input)
+            } else {
+                Ok(())
+            };
         }
     };
     io::write_all(&file, dump).during("write")?;
-    let _ = writeln!(out, "   Wrote {} bytes of it to a file without a name.", dump.len());
+    let _ = writeln!(
+        out,
+        "   Wrote {} bytes of it to a file without a name.",
+        dump.len()
+    );
 
     let Some(name) = name else { return Ok(()) };
     let text = Lossy(name.to_bytes());
@@ -123,7 +141,7 @@ fn keep(start: &Start, out: &mut Out<'_>, dump: &[u8]) -> Result<(), Stop> {
             Ok(())
         }
         Err(refused) => {
-            let _ = writeln!(out, "   It did not get the name {text}: {}", refused.errno());
+            let _ = writeln!(out, "   It did not get the name {text}: {}", refused.errno);
             Err(Stop::Input)
         }
     }

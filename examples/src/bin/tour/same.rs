@@ -36,7 +36,7 @@ pub fn run(_start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
         }
         for entry in entries {
             // "." and ".." are not numbers.
-            let number = core::str::from_utf8(entry.name().to_bytes());
+            let number = core::str::from_utf8(entry.name.to_bytes());
             if let Some(fd) = number.ok().and_then(|n| n.parse().ok())
                 && fd != dir.as_raw_fd()
             {
@@ -56,12 +56,19 @@ fn compare(number: RawFd, out: &mut Out<'_>) -> Result<(), Stop> {
     let name = fs::readlinkat(fs::CWD, &FdPath::process(fd), &mut buf).unwrap_or(b"?");
     let _ = write!(out, "   {number} ({})", Lossy(name));
     let mut others = 0;
-    for (standard, text) in STANDARD.into_iter().filter(|(standard, _)| *standard != number) {
+    for (standard, text) in STANDARD
+        .into_iter()
+        .filter(|(standard, _)| *standard != number)
+    {
         // SAFETY: asked by number; that it may be closed is an answer.
         let same = kcmp::same_description(fd, unsafe { BorrowedFd::borrow_raw(standard) });
         match same {
             Ok((true, by)) => {
-                let lead = if others == 0 { " is the same as" } else { " and" };
+                let lead = if others == 0 {
+                    " is the same as"
+                } else {
+                    " and"
+                };
                 let _ = write!(out, "{lead} {text} (by {by:?})");
                 others += 1;
             }
@@ -72,6 +79,10 @@ fn compare(number: RawFd, out: &mut Out<'_>) -> Result<(), Stop> {
             }
         }
     }
-    out.bytes(if others == 0 { b" is an open file of its own\n" } else { b"\n" });
+    out.bytes(if others == 0 {
+        b" is an open file of its own\n"
+    } else {
+        b"\n"
+    });
     Ok(())
 }
