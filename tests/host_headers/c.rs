@@ -105,7 +105,7 @@ pub struct Claim {
     pub who: String,
     /// The C expression.
     pub c: String,
-    /// Whether the headers may not know it: it says another constant again.
+    /// Whether the headers need not know it: it is made of other constants.
     pub optional: bool,
 }
 

@@ -24,79 +24,65 @@ use std::process::Command;
 /// Integer constants that no header has, and why. By the end of their path.
 const OWN_CONSTANTS: &[(&str, &str)] = &[
     (
+        "arch::imp::UFFD_WP_PROOF",
+        "the feature that proves write-protect here",
+    ),
+    ("auxv::Auxv::ROOM", "how many entries fit"),
+    (
         "errno::Errno::LAST",
         "-4095, which the kernel has as MAX_ERRNO, for itself",
     ),
-    ("auxv::Auxv::ROOM", "how many entries fit"),
-    ("vdso::Vdso::PAGE", "the smallest page"),
-    ("vdso::getrandom::PAGE", "the smallest page"),
-    ("vdso::getrandom::CACHE_LINE", "the processor's"),
-    ("vdso::parse::EHDR", "the size of Elf64_Ehdr"),
-    ("vdso::parse::PHDR", "the size of Elf64_Phdr"),
-    ("vdso::parse::DYN", "the size of Elf64_Dyn"),
-    ("vdso::parse::SYM", "the size of Elf64_Sym"),
-    ("vdso::parse::VERDEF", "the size of Elf64_Verdef"),
     ("kcmp::classify::NONE", "no index"),
+    ("memfd::map::HUGE_MAX", "the largest huge page there is"),
+    ("memfd::map::PAGE_MAX", "the largest page there is"),
+    (
+        "memfd::options::HugePage::DEFAULT",
+        "no size, which is the kernel's default",
+    ),
+    (
+        "memfd::options::NAME_MAX",
+        "249, which the kernel has as MFD_NAME_MAX_LEN, for itself",
+    ),
+    (
+        "net::control::SCM_PIDFD",
+        "newer than libc's headers, and exported by none of the kernel's",
+    ),
     ("process::Pid::INIT", "process 1"),
-    ("signal::SIGSET_SIZE", "the size of a set of the kernel's"),
+    ("signal::set::SigSet::ALL", "every signal"),
+    ("signal::set::SigSet::EMPTY", "no signal"),
     (
         "signal::set::Signal::SIGRTMAX",
         "_NSIG, which the kernel has for itself",
     ),
-    ("signal::set::SigSet::EMPTY", "no signal"),
-    ("signal::set::SigSet::ALL", "every signal"),
-    ("rt::relocate::WORD", "the size of a word"),
+    ("thread::spawn::DETACHED", "a state"),
+    ("thread::spawn::GUARD", "the guard's size"),
+    ("thread::spawn::RETURNED", "a state"),
+    ("thread::spawn::RUNNING", "a state"),
+    ("tmpfile::scratch::ATTEMPTS", "how many names are tried"),
     (
-        "tmpfile::scratch::ATTEMPTS",
-        "how often another name is tried",
+        "tmpfile::scratch::PREFIX",
+        "the length of the name's first part",
     ),
-    ("tmpfile::scratch::PREFIX", "how long it is"),
-    ("tmpfile::scratch::LENGTH", "how long it is"),
     (
         "userfaultfd::fdinfo::INITIALIZED",
-        "the kernel's own UFFD_FEATURE_INITIALIZED",
+        "a bit that the kernel has for itself",
     ),
-    (
-        "userfaultfd::features::Ioctls::REGISTER",
-        "1 << _UFFDIO_REGISTER",
-    ),
-    (
-        "userfaultfd::features::Ioctls::UNREGISTER",
-        "1 << _UFFDIO_UNREGISTER",
-    ),
-    ("userfaultfd::features::Ioctls::WAKE", "1 << _UFFDIO_WAKE"),
-    ("userfaultfd::features::Ioctls::COPY", "1 << _UFFDIO_COPY"),
-    (
-        "userfaultfd::features::Ioctls::ZEROPAGE",
-        "1 << _UFFDIO_ZEROPAGE",
-    ),
-    ("userfaultfd::features::Ioctls::MOVE", "1 << _UFFDIO_MOVE"),
-    (
-        "userfaultfd::features::Ioctls::WRITEPROTECT",
-        "1 << _UFFDIO_WRITEPROTECT",
-    ),
-    (
-        "userfaultfd::features::Ioctls::CONTINUE",
-        "1 << _UFFDIO_CONTINUE",
-    ),
-    (
-        "userfaultfd::features::Ioctls::POISON",
-        "1 << _UFFDIO_POISON",
-    ),
-    (
-        "userfaultfd::features::Ioctls::RWPROTECT",
-        "1 << _UFFDIO_RWPROTECT",
-    ),
-    (
-        "userfaultfd::features::Ioctls::SET_MODE",
-        "1 << _UFFDIO_SET_MODE",
-    ),
-    ("userfaultfd::features::Ioctls::API", "1 << _UFFDIO_API"),
+    ("vdso::Vdso::PAGE", "the smallest page"),
+    ("vdso::getrandom::CACHE_LINE", "the processor's"),
+    ("vdso::getrandom::PAGE", "the smallest page"),
+    ("vdso::parse::DYN", "the size of Elf64_Dyn"),
+    ("vdso::parse::EHDR", "the size of Elf64_Ehdr"),
+    ("vdso::parse::PHDR", "the size of Elf64_Phdr"),
+    ("vdso::parse::SYM", "the size of Elf64_Sym"),
+    ("vdso::parse::VERDEF", "the size of Elf64_Verdef"),
 ];
 
 /// `#[repr(C)]` structures, and fields, that no header has, and why.
 const OWN_STRUCTURES: &[(&str, &str)] = &[
+    ("auxv::Entry.key", "a_type, for who reads it"),
+    ("auxv::Entry.value", "a_un.a_val, for who reads it"),
     ("fd::Number", "a descriptor's number, with a niche"),
+    ("net::control::Aligned", "bytes aligned as struct cmsghdr"),
     (
         "process::exec::CStrings",
         "an array of pointers with its NULL",
@@ -107,8 +93,7 @@ const OWN_STRUCTURES: &[(&str, &str)] = &[
         "signal::info::Siginfo._sifields",
         "the union as words, up to the end",
     ),
-    ("auxv::Entry.key", "a_type, for who reads it"),
-    ("auxv::Entry.value", "a_un.a_val, for who reads it"),
+    ("spawn::Stack", "a child's stack"),
 ];
 
 fn is_own(list: &[(&str, &str)], path: &str) -> bool {
@@ -160,7 +145,7 @@ fn constants(source: &Source, claims: &mut Vec<Claim>, complaints: &mut Vec<Stri
             claims.push(Claim {
                 who: constant.path(),
                 c: format!("({ty})({name}) == ({ty}){bits:#x}ul"),
-                optional: source.is_repetition(constant),
+                optional: source.is_derived(constant),
             });
         }
     }

@@ -95,15 +95,20 @@ impl Source {
         self.integer(&constant.ty, &constant.scope).is_some()
     }
 
-    /// Whether a constant only says another one of the crate again, and has no C
-    /// name of its own: `const COLD: Self = Self(Advice::COLD)`.
-    pub fn is_repetition(&self, constant: &Constant) -> bool {
-        let inner = match &constant.expr {
-            syn::Expr::Call(call) if call.args.len() == 1 => &call.args[0],
-            expr => expr,
-        };
-        constant.aliases.is_empty()
-            && matches!(inner, syn::Expr::Path(path) if self.look_up(&path.path, &constant.scope).is_some())
+    /// Whether a constant has no C name of its own and is made of others of the
+    /// crate, which are compared, or of sizes: `1 << bit::_UFFDIO_COPY`.
+    pub fn is_derived(&self, constant: &Constant) -> bool {
+        struct Uses<'a>(&'a Source, &'a Constant, bool);
+        impl<'ast> Visit<'ast> for Uses<'_> {
+            fn visit_expr_path(&mut self, path: &'ast syn::ExprPath) {
+                let last = path.path.segments.last();
+                self.2 |= last.is_some_and(|segment| segment.ident == "size_of")
+                    || self.0.look_up(&path.path, &self.1.scope).is_some();
+            }
+        }
+        let mut uses = Uses(self, constant, false);
+        uses.visit_expr(&constant.expr);
+        constant.aliases.is_empty() && uses.2
     }
 
     /// The size of the integer that a type is, if it is one.
