@@ -29,17 +29,38 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// What must be as it was, once the allocator has what it needs to count.
-fn counts() -> (usize, usize) {
-    let _ = (mappings(), descriptors(), threads());
-    (mappings(), descriptors())
+/// What must be as it was in the end.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    mappings: usize,
+    descriptors: usize,
+    /// One, but for those that qemu-user has for itself.
+    threads: usize,
 }
 
-/// Waits until this is the only thread; the others need a moment to be gone
-/// even after they can be joined.
-fn until_alone() {
-    while threads() > 1 {
-        thread::sched_yield();
+/// Counts, once the allocator has what it needs to count.
+fn counts() -> Counts {
+    let _ = (mappings(), descriptors(), threads());
+    Counts {
+        mappings: mappings(),
+        descriptors: descriptors(),
+        threads: threads(),
+    }
+}
+
+impl Counts {
+    /// Waits until the threads are gone: they need a moment even after they
+    /// can be joined, or have unmapped their stacks.
+    fn wait_for_threads(&self) {
+        while threads() > self.threads {
+            thread::sched_yield();
+        }
+    }
+
+    #[track_caller]
+    fn are_back(&self) {
+        self.wait_for_threads();
+        assert_eq!(counts(), *self);
     }
 }
 
@@ -102,7 +123,7 @@ fn a_stack_of_no_bytes_or_too_many_is_an_error_and_leaves_nothing() {
             assert_eq!(error.unwrap_err(), errno, "{size:#x}");
             assert_eq!(Arc::strong_count(&owned), 1);
         }
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
@@ -137,12 +158,15 @@ fn the_limit_on_processes_is_an_error_and_leaves_nothing() {
             assert_eq!(error.unwrap_err(), Errno::EAGAIN);
             assert_eq!(Arc::strong_count(&owned), 1);
         }
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
 #[test]
 fn no_memory_for_the_stack_is_an_error_and_leaves_nothing() {
+    if common::under_qemu_user() {
+        skip!("qemu-user does not pass RLIMIT_AS on");
+    }
     in_child(|| {
         let before = counts();
         let now = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -157,7 +181,7 @@ fn no_memory_for_the_stack_is_an_error_and_leaves_nothing() {
             assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &raw const limit), 0);
             assert_eq!(thread::spawn(256 << 20, || ()).unwrap_err(), Errno::ENOMEM);
         }
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
@@ -173,8 +197,7 @@ fn joining_a_thread_that_exited_by_itself_is_an_error_and_leaves_nothing() {
                 .map(|never: core::convert::Infallible| match never {});
             assert_eq!(error, Err(Errno::EOWNERDEAD));
         }
-        until_alone();
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
@@ -210,8 +233,7 @@ fn joining_a_thread_that_a_filter_killed_is_an_error_and_leaves_nothing() {
                 let handle = thread::spawn(STACK, process::getppid).unwrap();
                 assert_eq!(handle.join(), Err(Errno::EOWNERDEAD));
             }
-            until_alone();
-            assert_eq!(counts(), before);
+            before.are_back();
         }
     });
 }
@@ -231,8 +253,7 @@ fn ten_thousand_threads_are_joined_and_nothing_is_left() {
             }
         }
         assert_eq!(sum, 9_999 * 10_000 / 2);
-        until_alone();
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
@@ -246,13 +267,13 @@ fn ten_thousand_detached_threads_unmap_their_own_stacks() {
             unsafe { thread::spawn(STACK, move || RAN.fetch_add(n, SeqCst)) }
                 .unwrap()
                 .detach();
-            while n % 50 == 0 && threads() > 20 {
+            while n % 50 == 0 && threads() > before.threads + 20 {
                 thread::sched_yield();
             }
         }
-        until_alone();
+        before.wait_for_threads();
         assert_eq!(RAN.load(SeqCst), 10_001 * 10_000 / 2);
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
@@ -291,16 +312,16 @@ fn a_value_is_dropped_once_joined_or_detached_early_or_late() {
             });
             handle.unwrap().detach();
             GO.store(1, SeqCst);
-            until_alone();
+            before.wait_for_threads();
             assert_eq!(DROPS.load(SeqCst), 3);
             // At the same time.
             for _ in 0..1000 {
                 thread::spawn(STACK, || Counted).unwrap().detach();
             }
-            until_alone();
+            before.wait_for_threads();
             assert_eq!(DROPS.load(SeqCst), 1003);
         }
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }
 
@@ -546,6 +567,9 @@ fn waiting_with_a_limit_says_when_it_is_over() {
 
 #[test]
 fn signals_blocked_around_spawn_are_blocked_in_the_thread() {
+    if common::under_qemu_user() {
+        skip!("qemu-user has no signals 63 and 64");
+    }
     let before = signal::sigprocmask(How::SETMASK, SigSet::ALL).unwrap();
     // SAFETY: no call into std.
     let handle = unsafe { thread::spawn(STACK, || signal::sigprocmask(How::BLOCK, SigSet::EMPTY)) };
@@ -599,11 +623,11 @@ fn a_storm_of_signals_loses_no_signal_no_value_and_no_stack() {
             }
             n += 1;
         }
-        until_alone();
+        before.wait_for_threads();
         assert_eq!(STORM.load(SeqCst), SIGNALS);
         // SAFETY: waits for the child.
         let ended = unsafe { libc::waitpid(sender, core::ptr::null_mut(), 0) };
         assert_eq!(ended, sender);
-        assert_eq!(counts(), before);
+        before.are_back();
     });
 }

@@ -39,6 +39,16 @@ pub fn has_capability(number: u32) -> bool {
     set >> number & 1 == 1
 }
 
+/// Whether this is an aarch64 program under qemu-user, which makes the calls of
+/// the host's kernel and lacks some: `clone3`, `futex_waitv`, the signals 63 and 64, `RLIMIT_AS`.
+pub fn under_qemu_user() -> bool {
+    // SAFETY: no arguments at all, refused by every kernel that has the call.
+    let clone3 = unsafe { barecall::syscall!(barecall::nr::CLONE3, 0, 0) };
+    cfg!(target_arch = "aarch64")
+        && kernel_is_at_least(5, 3)
+        && clone3 == Err(barecall::Errno::ENOSYS)
+}
+
 /// Runs `body` in a forked child, which has one thread, and gives how it ended,
 /// as `waitpid` says it: 0 if `body` returned, exit code 101 if it panicked.
 #[track_caller]
