@@ -201,7 +201,8 @@ pub fn wake_bitset(
 
 /// `futex(uaddr, FUTEX_REQUEUE, val, val2, uaddr2)`: wakes at most `wake` of
 /// those that wait on `word`, and lets at most `requeue` of the others wait on
-/// `target` instead. Gives how many were *woken*.
+/// `target` instead. Gives how many were woken *or* moved (the manual page
+/// says woken, but the kernel counts both).
 ///
 /// [`cmp_requeue`] does the same without a race, and is what one wants.
 ///
@@ -234,8 +235,8 @@ pub fn requeue(
     unsafe { syscall!(nr::FUTEX, word.as_ptr(), op, wake, requeue, target.as_ptr()) }
 }
 
-/// `futex(uaddr, FUTEX_CMP_REQUEUE, val, val2, uaddr2, val3)`: as [`requeue`], but only
-/// if `word` is still `expected`. Gives how many were woken *or* requeued.
+/// `futex(uaddr, FUTEX_CMP_REQUEUE, val, val2, uaddr2, val3)`: as
+/// [`requeue`], but only if `word` is still `expected`.
 ///
 /// # Errors
 ///

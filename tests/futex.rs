@@ -152,15 +152,15 @@ fn requeuing_moves_who_waits_and_counts() {
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), Ok(()));
         }
-        // One woken, the other moved.
+        // Both asleep on the target, by the same way; then one is woken and the
+        // other moved back, and both are counted.
         let waiters: Vec<_> = (0..2)
             .map(|_| scope.spawn(|| futex::wait(&word, PRIVATE, 0, None)))
             .collect();
-        wake_exactly(1, |_| futex::requeue(from, PRIVATE, 1, u32::MAX, to));
-        let mut left = 1;
-        while left > 0 {
-            left -= futex::wake(to, PRIVATE, 1).unwrap() + futex::wake(from, PRIVATE, 1).unwrap();
-        }
+        wake_exactly(2, |n| futex::cmp_requeue(from, PRIVATE, 0, n, to, 0));
+        assert_eq!(futex::requeue(to, PRIVATE, 1, u32::MAX, from), Ok(2));
+        assert_eq!(futex::wake(to, PRIVATE, u32::MAX), Ok(0));
+        assert_eq!(futex::wake(from, PRIVATE, u32::MAX), Ok(1));
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), Ok(()));
         }
