@@ -13,7 +13,7 @@ use barecall::kcmp::{
     kcmp_file, kcmp_file_pinned, kcmp_lazy, kcmp_pinned, kcmp_raw, members, same_description,
     same_inode,
 };
-use barecall::process::{Pid, getpid, gettid};
+use barecall::process::{Pid, PidfdFlags, getpid, gettid, pidfd_open};
 use barecall::{Errno, nr, syscall};
 use common::kernel_is_at_least;
 use std::collections::HashSet;
@@ -925,8 +925,7 @@ fn a_target_that_nobody_has_is_not_found() {
 }
 
 fn pidfd(pid: Pid) -> OwnedFd {
-    // SAFETY: a new descriptor.
-    unsafe { OwnedFd::from_raw_fd(syscall!(nr::PIDFD_OPEN, pid.as_raw(), 0).unwrap() as i32) }
+    pidfd_open(pid, PidfdFlags::empty()).unwrap()
 }
 
 #[test]
@@ -953,6 +952,23 @@ fn pinned_processes_are_compared_while_their_numbers_are_theirs() {
     assert_eq!(kcmp_file_pinned(taken, fd, a, fd), Err(Errno::ESRCH));
     let not_a_pidfd = Pinned::new(me, reader.as_fd());
     assert_eq!(kcmp_pinned(Resource::VM, a, not_a_pidfd), Err(Errno::EBADF));
+}
+
+#[test]
+fn a_pidfd_is_asked_for_its_number_since_6_13() {
+    let child = Child::forked();
+    let pidfd = pidfd(child.pid);
+    let asked = |pidfd: &OwnedFd| Pinned::query(pidfd.as_fd()).map(|pinned| pinned.pid());
+    if kernel_is_at_least(6, 13) {
+        assert_eq!(asked(&pidfd), Ok(child.pid));
+        child.reap();
+        assert_eq!(asked(&pidfd), Err(Errno::ESRCH));
+        assert_eq!(asked(&pipe().0), Err(Errno::ENOTTY));
+    } else if kernel_is_at_least(6, 11) {
+        assert_eq!(asked(&pidfd), Err(Errno::EINVAL));
+    } else {
+        assert_eq!(asked(&pidfd), Err(Errno::ENOTTY));
+    }
 }
 
 #[test]

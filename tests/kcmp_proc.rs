@@ -2,6 +2,7 @@
 
 mod common;
 
+use barecall::Errno;
 use barecall::event::{
     EpollCreateFlags, EpollEvent, EpollFlags, EventFdFlags, epoll_add, epoll_create1, eventfd,
 };
@@ -10,8 +11,7 @@ use barecall::fs::OFlags;
 use barecall::io::{self, PipeFlags};
 use barecall::kcmp::proc::{FdInfo, Proc};
 use barecall::kcmp::{Relation, kcmp_epoll_tfd};
-use barecall::process::{Pid, getpid, gettid};
-use barecall::{Errno, nr, syscall};
+use barecall::process::{Pid, PidfdFlags, getpid, gettid, pidfd_open};
 use common::kernel_is_at_least;
 use std::collections::BTreeSet;
 
@@ -20,8 +20,7 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 }
 
 fn pidfd(pid: Pid) -> OwnedFd {
-    // SAFETY: a new descriptor.
-    unsafe { OwnedFd::from_raw_fd(syscall!(nr::PIDFD_OPEN, pid.as_raw(), 0).unwrap() as i32) }
+    pidfd_open(pid, PidfdFlags::empty()).unwrap()
 }
 
 /// A child that is killed and reaped by `end`.

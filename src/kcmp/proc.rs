@@ -89,11 +89,8 @@ impl Proc {
     ///
     /// ```
     /// use barecall::kcmp::{Pinned, proc::Proc};
-    /// # use barecall::{fd::{AsFd, OwnedFd}, nr, process::getpid, syscall};
-    /// # // SAFETY: a new descriptor, ours.
-    /// # let pidfd = unsafe {
-    /// #     OwnedFd::from_raw_fd(syscall!(nr::PIDFD_OPEN, getpid().as_raw(), 0)? as i32)
-    /// # };
+    /// # use barecall::{fd::AsFd, process::{PidfdFlags, getpid, pidfd_open}};
+    /// # let pidfd = pidfd_open(getpid(), PidfdFlags::empty())?;
     ///
     /// // A pidfd that somebody sent:
     /// let pid = Proc::open()?.pid_of(&pidfd)?;

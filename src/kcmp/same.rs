@@ -3,8 +3,9 @@
 use super::{Relation, Resource, kcmp, kcmp_file};
 use crate::errno::Errno;
 use crate::fd::{AsFd, BorrowedFd, RawFd};
-use crate::process::{Pid, gettid};
-use crate::{fs, io, nr, syscall};
+use crate::process::{Pid, PidfdInfoMask, gettid, pidfd_get_info};
+use crate::signal::{PidfdSignalFlags, pidfd_send_signal};
+use crate::{fs, io};
 
 /// Which way [`same_description`] took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +111,36 @@ impl<'fd> Pinned<'fd> {
         Self { pid, pidfd }
     }
 
+    /// `ioctl(pidfd, PIDFD_GET_INFO)`: a pidfd that came without a number, and
+    /// its number (since Linux 6.13).
+    ///
+    /// For older kernels there is [`Proc::pid_of`](super::proc::Proc::pid_of).
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH`: it was reaped, or has no number in this PID namespace. `EINVAL`
+    /// on Linux 6.11 and 6.12, `ENOTTY` before: no such request. Not a pidfd:
+    /// `ENOTTY`, or what that kind of file says.
+    ///
+    /// ```
+    /// use barecall::fd::AsFd;
+    /// use barecall::kcmp::Pinned;
+    /// use barecall::process::{PidfdFlags, getpid, pidfd_open};
+    ///
+    /// let pidfd = pidfd_open(getpid(), PidfdFlags::empty())?;
+    /// if let Ok(me) = Pinned::query(pidfd.as_fd()) {
+    ///     assert_eq!(me.pid(), getpid());
+    /// }
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
+    /// Manual page: [pidfd_open(2)](https://man7.org/linux/man-pages/man2/pidfd_open.2.html).
+    pub fn query(pidfd: BorrowedFd<'fd>) -> Result<Self, Errno> {
+        let info = pidfd_get_info(pidfd, PidfdInfoMask::PID)?;
+        let pid = i32::try_from(info.pid).ok().and_then(Pid::from_raw);
+        Ok(Self::new(pid.ok_or(Errno::ESRCH)?, pidfd))
+    }
+
     /// The number.
     #[inline]
     pub fn pid(&self) -> Pid {
@@ -128,22 +159,17 @@ impl<'fd> Pinned<'fd> {
     /// this PID namespace.
     ///
     /// ```
-    /// use barecall::fd::{AsFd, OwnedFd};
+    /// use barecall::fd::AsFd;
     /// use barecall::kcmp::Pinned;
-    /// use barecall::{nr, process::getpid, syscall};
+    /// use barecall::process::{PidfdFlags, getpid, pidfd_open};
     ///
-    /// # // SAFETY: a new descriptor, ours.
-    /// # let pidfd = unsafe {
-    /// #     OwnedFd::from_raw_fd(syscall!(nr::PIDFD_OPEN, getpid().as_raw(), 0)? as i32)
-    /// # };
-    /// // A pidfd of getpid():
+    /// let pidfd = pidfd_open(getpid(), PidfdFlags::empty())?;
     /// Pinned::new(getpid(), pidfd.as_fd()).still_there()?;
     /// # Ok::<(), barecall::Errno>(())
     /// ```
     pub fn still_there(&self) -> Result<(), Errno> {
-        // SAFETY: signal 0 is not sent, and the pointer may be null.
-        match unsafe { syscall!(nr::PIDFD_SEND_SIGNAL, self.pidfd, 0, 0, 0) } {
-            Ok(_) | Err(Errno::EPERM) => Ok(()),
+        match pidfd_send_signal(self.pidfd, None, None, PidfdSignalFlags::empty()) {
+            Ok(()) | Err(Errno::EPERM) => Ok(()),
             Err(errno) => Err(errno),
         }
     }
