@@ -213,7 +213,7 @@ fn link_to_publishes_a_capture_that_others_can_read_and_replaces_nothing() {
         let output = host::run(Command::new("tcpdump").args(["-n", "-r"]).arg(&file));
         let text = String::from_utf8_lossy(&output.stdout);
         // A line a packet; those of a hexadecimal dump are indented.
-        let packets = text.lines().filter(|line| !line.starts_with('	'));
+        let packets = text.lines().filter(|line| !line.starts_with('\t'));
         assert_eq!(packets.count(), 3, "{text}");
     } else {
         host::missing("tcpdump");
