@@ -7,7 +7,7 @@
 use crate::errno::Errno;
 use crate::fd::AsFd;
 use crate::syscall::syscall_zero;
-use crate::{nr, syscall_ptr};
+use crate::{nr, syscall, syscall_ptr};
 use bitflags::bitflags;
 use core::ffi::c_void;
 
@@ -661,6 +661,92 @@ pub fn madvise_hint(addr: *mut c_void, len: usize, hint: Hint) -> Result<(), Err
     // SAFETY: a `Hint` changes no contents; an address where nothing is, is an
     // error.
     unsafe { syscall_zero!(nr::MADVISE, addr, len, hint.0.0) }
+}
+
+/// `struct iovec` with addresses of another process: what
+/// [`process_madvise`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[doc(alias = "struct iovec")]
+pub struct RemoteRange {
+    /// The address of the first byte, a page's.
+    pub iov_base: usize,
+    /// In bytes.
+    pub iov_len: usize,
+}
+
+/// `process_madvise(pidfd, iovec, n, hint, 0)`: tells the kernel what to expect
+/// of the memory of a process (since Linux 5.10).
+///
+/// Gives for how many bytes it was done, which can be fewer than asked for. For
+/// another process, `COLD`, `PAGEOUT`, `WILLNEED` (since Linux 5.16) and
+/// `COLLAPSE` (since 6.1); the caller may read its memory as `ptrace` does, and
+/// has `CAP_SYS_NICE`.
+///
+/// # Errors
+///
+/// `EINVAL`: another hint, not page-aligned, more than 1024 ranges. `EPERM`,
+/// `ESRCH`, `EBADF`: not that process. `ENOMEM`: nothing is mapped there.
+///
+/// ```
+/// use barecall::mm::{Hint, RemoteRange, process_madvise_hint};
+/// use barecall::Errno;
+/// use barecall::process::{PidfdFlags, getpid, pidfd_open};
+///
+/// let myself = pidfd_open(getpid(), PidfdFlags::empty())?;
+/// // Nothing is mapped at the bottom.
+/// let nowhere = RemoteRange { iov_base: 0, iov_len: 65536 };
+/// let error = process_madvise_hint(&myself, &[nowhere], Hint::COLD).unwrap_err();
+/// assert_eq!(error, Errno::ENOMEM);
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// Manual page:
+/// [process_madvise(2)](https://man7.org/linux/man-pages/man2/process_madvise.2.html).
+#[inline]
+#[doc(alias = "process_madvise")]
+pub fn process_madvise_hint<Fd: AsFd>(
+    pidfd: Fd,
+    ranges: &[RemoteRange],
+    hint: Hint,
+) -> Result<usize, Errno> {
+    // SAFETY: a `Hint` changes no contents.
+    unsafe { process_madvise(pidfd, ranges, hint.0) }
+}
+
+/// `process_madvise(pidfd, iovec, n, advice, 0)`: tells the kernel what to do
+/// with the memory of a process (since Linux 5.10).
+///
+/// For the calling process, any [`Advice`] since Linux 6.13: many ranges in one
+/// call.
+///
+/// # Safety
+///
+/// As [`madvise`], for that process.
+///
+/// # Errors
+///
+/// As [`process_madvise_hint`], which has an example.
+///
+/// Manual page:
+/// [process_madvise(2)](https://man7.org/linux/man-pages/man2/process_madvise.2.html).
+#[inline]
+pub unsafe fn process_madvise<Fd: AsFd>(
+    pidfd: Fd,
+    ranges: &[RemoteRange],
+    advice: Advice,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise; the kernel reads the ranges.
+    unsafe {
+        syscall!(
+            nr::PROCESS_MADVISE,
+            pidfd.as_fd(),
+            ranges.as_ptr(),
+            ranges.len(),
+            advice.0,
+            0
+        )
+    }
 }
 
 bitflags! {

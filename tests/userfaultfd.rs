@@ -322,13 +322,20 @@ fn a_fill_across_a_border_of_mappings_is_unmapped() {
 /// UFD-060: DONTWAKE, and the wake after it.
 #[test]
 fn a_copy_that_does_not_wake_leaves_the_thread_waiting() {
-    let uffd = plain();
+    let uffd = open(Features::THREAD_ID);
     let region = pages(&uffd, 1, MISSING);
     thread::scope(|scope| {
         let faulter = scope.spawn(|| peek(&region, 0));
         let Event::Missing(fault) = next(&uffd) else {
             panic!("another event");
         };
+        // The message comes before the thread has looked for the last time
+        // whether it must wait.
+        let stat = format!("/proc/self/task/{}/stat", fault.thread_id().unwrap());
+        until("the thread sleeps", || {
+            let stat = std::fs::read_to_string(&stat).unwrap();
+            !stat.rsplit(") ").next().unwrap().starts_with('R')
+        });
         let to = fault.page(page_size());
         let filled = uffd.copy_once(to.start(), &filled(3), CopyFlags::DONTWAKE);
         assert_eq!(filled, done(page_size()));
