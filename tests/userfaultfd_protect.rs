@@ -263,7 +263,11 @@ fn modes_and_memory_go_together_as_the_kernel_says() {
         assert_eq!(shmem(MINOR), Err(Errno::EINVAL));
     }
     if has(Features::RWP) {
-        assert_eq!(anonymous(RWP | MISSING), Ok(basic | Ioctls::RWPROTECT));
+        // Only where the feature was asked for.
+        assert_eq!(anonymous(RWP | MISSING), Err(Errno::EINVAL));
+        let uffd = open(Features::RWP);
+        let region = pages(&uffd, 1, RWP | MISSING);
+        assert_eq!(region.ioctls(), basic | Ioctls::RWPROTECT);
         assert_eq!(anonymous(RWP | WP), Err(Errno::EINVAL));
     } else {
         assert!(!kernel_is_at_least(7, 3));
