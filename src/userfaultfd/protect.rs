@@ -26,7 +26,9 @@ bitflags! {
         /// not (since Linux 5.13; for memfd and tmpfs 5.14).
         #[doc(alias = "UFFDIO_REGISTER_MODE_MINOR")]
         const MINOR = 1 << 2;
-    XX
+    /// `UFFDIO_REGISTER_MODE_RWP`: any touch of a page that is protected
+        /// so; not together with `WP`, and only when [`Features::RWP`] was
+        /// asked for (since Linux 7.3).
         #[doc(alias = "UFFDIO_REGISTER_MODE_RWP")]
         const RWP = 1 << 3;
         const _ = !0;
