@@ -294,8 +294,13 @@ fn a_hole_cannot_be_filled_through_userfaultfd() {
     .unwrap();
     let frozen = memfd.freeze().unwrap();
     let map = frozen.map().unwrap();
-    let user_mode_only = 1;
-    let uffd = match raw(nr::USERFAULTFD, [user_mode_only | 0o2000000]) {
+    let (cloexec, user_mode_only) = (0o2000000, 1);
+    let made = match raw(nr::USERFAULTFD, [cloexec | user_mode_only]) {
+        // Before 5.11 there is no such flag.
+        Err(Errno::EINVAL) => raw(nr::USERFAULTFD, [cloexec]),
+        made => made,
+    };
+    let uffd = match made {
         // SAFETY: new, and ours.
         Ok(fd) => unsafe { OwnedFd::from_raw_fd(fd as i32) },
         Err(errno) => skip!("userfaultfd: {errno}"),
