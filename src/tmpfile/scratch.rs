@@ -262,6 +262,20 @@ impl Named {
         }
     }
 
+    /// `unlinkat`: removes the name now. Dropping does that too, and cannot tell
+    /// whether it worked.
+    ///
+    /// # Errors
+    ///
+    /// As [`fs::unlinkat`]; the file comes back, and is tried again on drop.
+    pub fn remove(self) -> Result<(), (Errno, Self)> {
+        let Self { file, scratch } = self;
+        match scratch.remove() {
+            Ok(()) => Ok(()),
+            Err((errno, scratch)) => Err((errno, Self { file, scratch })),
+        }
+    }
+
     /// The scratch name, and the directory that it is in.
     #[inline]
     pub const fn scratch(&self) -> &ScratchFile {
