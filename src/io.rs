@@ -157,11 +157,11 @@ pub fn write<Fd: AsFd>(fd: Fd, buf: &[u8]) -> Result<usize, Errno> {
     unsafe { syscall!(nr::WRITE, fd.as_fd(), buf.as_ptr(), buf.len()) }
 }
 
-/// Repeats [`write`] until all of `buf` is written, going on after `EINTR`.
+/// Repeats [`write()`] until all of `buf` is written, going on after `EINTR`.
 ///
 /// # Errors
 ///
-/// Those of [`write`]; some of `buf` may have been written before. `EIO` also
+/// Those of [`write()`]; some of `buf` may have been written before. `EIO` also
 /// when the kernel accepts no byte and gives no reason, which would never end.
 ///
 /// ```
@@ -218,7 +218,7 @@ pub fn pread<Fd: AsFd>(fd: Fd, buf: &mut [u8], offset: u64) -> Result<usize, Err
 ///
 /// # Errors
 ///
-/// As [`write`]; `ESPIPE`: a pipe, a socket or a terminal has no offset.
+/// As [`write()`]; `ESPIPE`: a pipe, a socket or a terminal has no offset.
 /// `EINVAL`: the offset exceeds `i64::MAX`.
 ///
 /// ```
@@ -345,7 +345,7 @@ pub fn readv<Fd: AsFd>(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Err
 ///
 /// # Errors
 ///
-/// As [`write`]; `EINVAL` also for more than 1024 buffers.
+/// As [`write()`]; `EINVAL` also for more than 1024 buffers.
 ///
 /// ```
 /// use barecall::io::{self, IoSlice};

@@ -1,5 +1,102 @@
-//! Linux system calls by inline assembly, without libc, for `no_std` and
-//! ordinary programs on x86_64 and aarch64.
+//! Linux system calls by inline assembly and nothing else, for x86_64 and
+//! aarch64: libc is not linked, not called and not needed.
+//!
+//! For a program without std, down to PID 1, this crate is the way to the
+//! kernel. In an ordinary program it is a dependency like any other, for what
+//! libc wraps late, badly or never.
+//!
+//! # Which module
+//!
+//! | need | module |
+//! |---|---|
+//! | a file in memory; sealed memory that is safe to map; running a program from memory | [`memfd`] |
+//! | a file that has no name yet; publishing a file in one step, durably | [`tmpfile`] |
+//! | page faults in user space: snapshots, lazy loading, dirty tracking | [`userfaultfd`], [`pagemap`] |
+//! | is it the same open file, the same memory? who shares what? | [`kcmp`] |
+//! | the clock and random bytes without a system call | [`vdso`], [`time`] |
+//! | running programs | [`spawn`], [`process`] |
+//! | threads, signals, futexes without libc | [`thread`], [`signal`], [`futex`] |
+//! | what an init does | [`mount`], [`system`], [`process`] |
+//! | `_start`: a program without libc, and how to link it | [`rt`] |
+//! | files, memory, events, sockets | [`io`], [`fs`], [`mm`], [`event`], [`net`] |
+//! | any other system call | [`syscall!`], [`nr`] |
+//!
+//! # A program without libc
+//!
+//! ```no_run
+//! # #[cfg(any())] mod program {
+//! #![no_std]
+//! #![no_main]
+//!
+//! use barecall::io;
+//! use barecall::rt::Start;
+//!
+//! barecall::entry!(main);
+//!
+//! fn main(start: Start) -> Result<(), barecall::Errno> {
+//!     for arg in start.args() {
+//!         // SAFETY: descriptor 1 is standard output from the start.
+//!         let stdout = unsafe { io::stdout() };
+//!         io::write_all(stdout, arg.to_bytes())?;
+//!         io::write_all(stdout, b"\n")?;
+//!     }
+//!     Ok(())
+//! }
+//! # }
+//! ```
+//!
+//! It links with a build script of five lines; see [`rt`].
+//!
+//! # A program with std
+//!
+//! ```
+//! use barecall::memfd::MemfdOptions;
+//! use barecall::{Errno, kcmp};
+//!
+//! fn main() -> Result<(), Errno> {
+//!     // Sealed against every change, and therefore safe to map as a slice.
+//!     let blob = MemfdOptions::new().create_frozen(c"greeting", b"hello")?;
+//!     let map = blob.map()?;
+//!     assert_eq!(&*map, b"hello");
+//!
+//!     // A second descriptor of the same open file.
+//!     let again = blob.try_clone()?;
+//!     let (same, _how) = kcmp::same_description(&blob, &again)?;
+//!     assert!(same);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The contract
+//!
+//! 1. **One function, one system call, one name**: that of the manual page.
+//!    `EINTR` is returned ([`io::retry_on_intr`] goes on), short counts are
+//!    returned. What makes several calls, or tries a second way, has a name of
+//!    its own, and says which way it took.
+//! 2. **No panic, no allocation, no global state.**
+//! 3. **Open-ended**: flags are sets that keep unknown bits, selectors are
+//!    newtypes, and what the kernel answers may be unknown. A kernel that is
+//!    newer than the crate stays usable.
+//! 4. **Safe means safe**: no safe function changes, unmaps or closes what Rust
+//!    believes in. Memory that others can write is copied, not borrowed.
+//! 5. **Errors are values**, which hand back what the caller still owns.
+//! 6. **Descriptors are owned**, close-on-exec unless asked otherwise, never
+//!    closed behind the user's back.
+//! 7. **The raw layer is public**: [`syscall!`] serves what has no function yet.
+//! 8. **Pointers keep their provenance** on the way to the kernel and back.
+//!
+//! Each function names its errors, the first kernel that has it, and its manual
+//! page. The oldest kernel that the tests run on is 5.10.
+//!
+//! # Features
+//!
+//! `std` adds conversions with std's descriptors and errors, and [`fd::AsFd`]
+//! for std's types. It changes nothing that is there without it.
+//!
+//! # SVE
+//!
+//! On aarch64, a function with `#[target_feature(enable = "sve")]` must not
+//! make system calls, unless the whole build has SVE: see [`syscall!`].
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
