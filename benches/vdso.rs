@@ -54,7 +54,10 @@ fn race(what: &str, mut contenders: Vec<Contender<'_>>) {
         let mut ratios: Vec<f64> = own.iter().zip(&times[0]).map(|(a, b)| a / b).collect();
         let mut own = own.clone();
         let (mid, ratio) = (middle(&mut own), middle(&mut ratios));
-        println!("  {:34} {:8.1} {mid:8.1} {ratio:8.3}", contender.name, own[0]);
+        println!(
+            "  {:34} {:8.1} {mid:8.1} {ratio:8.3}",
+            contender.name, own[0]
+        );
     }
 }
 

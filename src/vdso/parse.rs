@@ -294,13 +294,17 @@ impl<'a> Image<'a> {
     }
 
     fn string(&self, offset: u32) -> Option<&'a CStr> {
-        CStr::from_bytes_until_nul(self.strings.get(offset as usize..)?).ok()
+        let rest = self.strings.get(offset as usize..)?;
+        // No kernel's name is that long, and a table without an end would be
+        // searched to its end for every symbol.
+        CStr::from_bytes_until_nul(rest.get(..256).unwrap_or(rest)).ok()
     }
 
     /// The name of a version, by its index.
     fn version(&self, definitions: usize, index: u16) -> Option<&'a CStr> {
         let mut definition = definitions;
-        loop {
+        // Kernels have two. A long chain would be walked for every symbol.
+        for _ in 0..64 {
             let fields = at::<VERDEF>(self.loaded, definition)?;
             let vd_flags = u16_at(&fields, 2)?;
             let vd_ndx = u16_at(&fields, 4)?;
@@ -314,6 +318,7 @@ impl<'a> Image<'a> {
                 step => definition = definition.checked_add(step)?,
             }
         }
+        None
     }
 
     fn symbol(&self, index: usize) -> Option<Symbol<'a>> {
