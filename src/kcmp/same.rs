@@ -31,7 +31,8 @@ pub enum By {
 ///
 /// Those of the `kcmp`, so always after both ways have failed: `EPERM`,
 /// `EACCES` or `ENOSYS`, when a filter or the kernel allows neither. It is not
-/// known then, and must not be taken for `false`.
+/// known then, and must not be taken for `false`. `EPROTO`: an answer of `kcmp`
+/// that this crate does not know.
 ///
 /// ```
 /// use barecall::{io, kcmp};
