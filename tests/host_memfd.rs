@@ -300,7 +300,8 @@ fn strace_reads_the_arguments_that_were_meant() {
     let write = r#"pwrite64(N, "content", 7, 0)"#;
     starts_with("create_frozen", &[create, write, seals, get, "fstat(N, "]);
     starts_with("freeze", &[seals, get, "fstat(N, "]);
-    starts_with("freeze_with", &[get, add, get, "fstat(N, "]);
+    let three = "fcntl(N, F_ADD_SEALS, F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_WRITE)";
+    starts_with("freeze_with", &[three, get, add, get, "fstat(N, "]);
     starts_with("verify", &[get, "fstat(N, "]);
     starts_with("verify_or_seal", &[get, seals, get, "fstat(N, "]);
     starts_with("verify_or_seal_sealed", &[get, "fstat(N, "]);

@@ -193,17 +193,19 @@ impl Memfd {
         self.freeze_with(Seals::empty())
     }
 
-    /// [`freeze`](Self::freeze) with more seals, in the same call:
-    /// [`Seals::EXEC`] for a program that is to stay executable and unchanged,
-    /// [`Seals::FUTURE_WRITE`], or one of a newer kernel.
+    /// [`freeze`](Self::freeze) with more seals: [`Seals::EXEC`] for a program
+    /// that is to stay executable and unchanged, [`Seals::FUTURE_WRITE`], or one
+    /// of a newer kernel.
     ///
-    /// If `extra` has [`Seals::EXEC`] there is one call more, an
-    /// `fcntl(F_GET_SEALS)` before the others.
+    /// If `extra` has [`Seals::EXEC`] there are two calls more, before the
+    /// others: `fcntl(F_ADD_SEALS)` of `SHRINK`, `GROW` and `WRITE`, and
+    /// `fcntl(F_GET_SEALS)`. They are the proof that `WRITE` does not come from
+    /// `EXEC` alone.
     ///
     /// # Errors
     ///
     /// As [`freeze`](Self::freeze); also `EINVAL`: the kernel does not know a
-    /// seal in `extra` (for `EXEC` before 6.3), and nothing was added.
+    /// seal in `extra` (for `EXEC` before 6.3). Those three may be there then.
     ///
     /// ```
     /// use barecall::memfd::{Applied, Exec, MemfdOptions, Seals};
@@ -232,12 +234,17 @@ impl Memfd {
 
 /// Seals the file, and looks whether it is.
 fn seal_and_prove(fd: BorrowedFd<'_>, extra: Seals) -> Result<(FileFacts, Seals), NotFrozen> {
-    // A WRITE that this call adds is one that the kernel looked into, even
-    // together with EXEC. One that came with an EXEC before is not.
-    let explicit = extra.contains(Seals::EXEC) && !fcntl_get_seals(fd)?.contains(Seals::WRITE);
+    let mut trusted = false;
+    if extra.contains(Seals::EXEC) {
+        // A WRITE that is there while EXEC is not has been asked for, and so
+        // the kernel looked, no matter who adds EXEC after that.
+        fcntl_add_seals(fd, Seals::IMMUTABLE.difference(Seals::SEAL))?;
+        let seals = fcntl_get_seals(fd)?;
+        trusted = seals.contains(Seals::WRITE) && !seals.contains(Seals::EXEC);
+    }
     fcntl_add_seals(fd, Seals::IMMUTABLE | extra)?;
     let seals = fcntl_get_seals(fd)?;
-    prove(fd, seals, explicit)
+    prove(fd, seals, trusted)
 }
 
 /// Whether `seals`, which `fd` has, are enough. The length is taken after them.

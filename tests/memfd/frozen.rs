@@ -179,7 +179,7 @@ fn an_executable_is_frozen_in_one_go_or_not_believed() {
     let frozen = new().unwrap().freeze().unwrap();
     assert_eq!(frozen.seals(), Seals::IMMUTABLE);
     Frozen::verify(frozen.into()).unwrap();
-    // Asked for together with the others: the kernel looked.
+    // Asked for together with the others: they came first.
     let frozen = new().unwrap().freeze_with(Seals::EXEC).unwrap();
     assert!(frozen.seals().contains(Seals::IMMUTABLE | Seals::EXEC));
     // But who receives it cannot know.

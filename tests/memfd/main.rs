@@ -12,6 +12,7 @@ mod maps;
 mod noexec;
 mod seals;
 mod secret;
+mod send;
 
 use barecall::fd::{AsFd, OwnedFd};
 use barecall::fs::{self, FdPath, Mode, OFlags};
