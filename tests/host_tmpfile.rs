@@ -590,10 +590,32 @@ fn ext4_xfs_btrfs_and_overlays_of_them_take_everything() {
         host::run(Command::new("chattr").arg("-a").arg(&append));
     }
 
+    // TMP-030: very many at a time, and nothing of them stays.
+    let limit = libc::rlimit {
+        rlim_cur: 11_000,
+        rlim_max: 11_000,
+    };
+    // SAFETY: a struct that lives.
+    assert_eq!(
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
+        0
+    );
+    let many = open_dir(&at);
+    let make = |_| TmpfileOptions::new().anonymous(&many, c".").unwrap();
+    let files: Vec<_> = (0..10_000).map(make).collect();
+    for file in &files {
+        io::write_all(file, b"x").unwrap();
+    }
+    drop(files);
+    drop(many);
+
     assert!(mount("remount,ro", &image, &at));
     let refused = TmpfileOptions::new().linkable_or_named(open_dir(&at), c".");
     assert_eq!(refused.unwrap_err(), Errno::EROFS);
     umount(&at);
+    if kind == "ext4" {
+        host::run(Command::new("e2fsck").args(["-f", "-n"]).arg(&image));
+    }
 }
 
 /// Looks at a copy of an image, as after a power cut: what had not been written

@@ -88,7 +88,7 @@ bitflags! {
         const PATH = 0o10000000;
         /// `O_TMPFILE`: a new file without a name in this directory (since Linux
         /// 3.11). It contains [`DIRECTORY`](Self::DIRECTORY). See
-        /// the `tmpfile` module.
+        /// [`tmpfile`](crate::tmpfile).
         #[doc(alias = "O_TMPFILE")]
         const TMPFILE = crate::arch::O_TMPFILE;
         /// `O_EMPTYPATH`: an empty path opens again what the directory

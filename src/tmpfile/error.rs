@@ -128,6 +128,10 @@ pub enum Remains {
     Named(Named),
     /// The name is as it was. The file has this scratch name, because removing
     /// it failed too.
+    ///
+    /// With `ESTALE`: something else has it, so it was left. A file system (FUSE,
+    /// a network) has made the exchange and then said that it failed; the scratch
+    /// name is the old file's.
     Scratch {
         /// The file.
         file: OwnedFd,

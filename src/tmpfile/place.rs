@@ -113,6 +113,15 @@ fn link_scratch(
     linked
 }
 
+/// Whether a name is certainly not that of this file.
+fn has_other(file: BorrowedFd<'_>, dir: DirFd<'_>, name: &CStr) -> bool {
+    let named = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+    let (Ok(named), Ok(file)) = (named, fs::fstat(file)) else {
+        return false;
+    };
+    (named.st_dev, named.st_ino) != (file.st_dev, file.st_ino)
+}
+
 /// `fsync` if wanted, and `renameat2`; when one fails, the scratch name goes.
 fn rename_scratch(
     file: BorrowedFd<'_>,
@@ -128,6 +137,11 @@ fn rename_scratch(
         fs::renameat2(dir, scratch, dir, name, flags).map_err(|errno| (errno, Step::Rename))
     });
     let renamed = renamed.map_err(|failed| {
+        // After an exchange that failed only in the telling, the scratch name
+        // is the old file's.
+        if flags == RenameFlags::EXCHANGE && has_other(file, dir, scratch) {
+            return (failed, Err(Errno::ESTALE));
+        }
         let removed = match fs::unlinkat(dir, scratch, AtFlags::empty()) {
             // Nothing is left, whoever removed it.
             Err(Errno::ENOENT) => Ok(()),
@@ -492,7 +506,26 @@ impl Named {
                 unlock(file.as_fd());
                 finish_exchange(file, Way::Renamed, scratch, sync_dir(sync.as_ref()))
             }
-            Err(failed) => Err(Self::failed((failed, self))),
+            Err((errno, step)) => {
+                let here = DirFd::new(self.scratch.dir());
+                if step == Step::Rename && has_other(self.as_fd(), here, self.scratch.name()) {
+                    // As in `rename_scratch`: what would be removed is not ours.
+                    let Self { file, scratch } = self;
+                    unlock(file.as_fd());
+                    let (_, name) = scratch.keep();
+                    let stale = Errno::ESTALE;
+                    return Err(PlaceError {
+                        errno,
+                        step,
+                        remains: Remains::Scratch {
+                            file,
+                            name,
+                            errno: stale,
+                        },
+                    });
+                }
+                Err(Self::failed(((errno, step), self)))
+            }
         }
     }
 
