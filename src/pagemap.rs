@@ -1,8 +1,8 @@
 //! Which pages of a process are there, were written, were touched.
 //!
 //! [`Pagemap::scan`] asks `PAGEMAP_SCAN` (since Linux 6.7): ranges of pages
-//! that match, found by the kernel at some gigabytes a millisecond, and in the
-//! same request write-protected again. Together with
+//! that match, found by the kernel at a gigabyte in one or a few milliseconds, and
+//! in the same request write-protected again. Together with
 //! [`Features::WP_ASYNC`](crate::userfaultfd::Features::WP_ASYNC) that is
 //! tracking of writes without a fault handler; with
 //! [`RWP_ASYNC`](crate::userfaultfd::Features::RWP_ASYNC) (since Linux 7.3), of
@@ -11,7 +11,7 @@
 //! ```
 //! use barecall::pagemap::{Categories, PageRegion, Pagemap, Scan, ScanFlags};
 //! use barecall::userfaultfd::{
-//!     Access, Features, MappedRegion, RegisterModes, UserfaultfdOptions, supported,
+//!     Features, MappedRegion, RegisterModes, UserfaultfdOptions, supported,
 //! };
 //!
 //! # fn main() -> Result<(), barecall::Errno> {

@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use uffd::*;
 
+const CAP_SYS_PTRACE: u32 = 19;
 const MISSING: RegisterModes = RegisterModes::MISSING;
 
 fn my_turn() -> MutexGuard<'static, ()> {
@@ -45,6 +46,9 @@ fn child_that_reads(region: &MappedRegion) -> u8 {
 /// UFD-145, UFD-146: a child's faults come to a descriptor of their own.
 #[test]
 fn a_fork_brings_a_descriptor_that_serves_the_child() {
+    if !common::has_capability(CAP_SYS_PTRACE) {
+        skip!("EVENT_FORK needs CAP_SYS_PTRACE");
+    }
     let _turn = my_turn();
     let uffd = open(Features::EVENT_FORK | Features::THREAD_ID);
     let region = pages(&uffd, 1, MISSING);
@@ -97,6 +101,9 @@ fn without_the_event_a_child_reads_zeros() {
 /// iterator leaks the faults beside it.)
 #[test]
 fn a_dropped_fork_is_a_stall_and_never_zeros() {
+    if !common::has_capability(CAP_SYS_PTRACE) {
+        skip!("EVENT_FORK needs CAP_SYS_PTRACE");
+    }
     let _turn = my_turn();
     for drop_the_batch in [false, true] {
         let uffd = open(Features::EVENT_FORK);
@@ -158,6 +165,9 @@ fn descriptors() -> Vec<i32> {
 /// A sink for the descriptors of a batch that is let go.
 #[test]
 fn an_abandoned_batch_hands_its_forks_over() {
+    if !common::has_capability(CAP_SYS_PTRACE) {
+        skip!("EVENT_FORK needs CAP_SYS_PTRACE");
+    }
     let _turn = my_turn();
     let uffd = open(Features::EVENT_FORK);
     let region = pages(&uffd, 1, MISSING);

@@ -112,7 +112,8 @@ impl<const N: usize> fmt::Debug for EventBuffer<N> {
 /// is dropped as if it had been. Threads that fault are woken and fault again,
 /// and the descriptors of children stay open, unowned, so that those children
 /// wait instead of reading zeros. [`Self::abandon`] does the same and hands
-/// those descriptors over.
+/// those descriptors over. What the others say (remapped, removed, unmapped) is
+/// lost.
 #[must_use = "dropping it wakes the threads that wait, and leaks the descriptors of children"]
 pub struct Events<'u, 'b> {
     uffd: &'u Userfaultfd,
@@ -178,8 +179,8 @@ impl Userfaultfd {
     ///
     /// ```
     /// use barecall::userfaultfd::{Event, EventBuffer};
-    /// # use barecall::userfaultfd::{Access, UserfaultfdOptions};
-    /// # let uffd = UserfaultfdOptions::new().access(Access::Kernel).open_any()?.userfaultfd;
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
     /// use barecall::Errno;
     ///
     /// let mut buffer = EventBuffer::<64>::new();
@@ -250,7 +251,8 @@ impl Userfaultfd {
                 b as usize,
                 c as u32,
             )),
-            abi::UFFD_EVENT_FORK => {
+            // No descriptor is negative.
+            abi::UFFD_EVENT_FORK if (a as u32 as i32) >= 0 => {
                 // SAFETY: the kernel made it for who reads the message.
                 let fd = unsafe { OwnedFd::from_raw_fd(a as u32 as i32) };
                 Event::Fork(Forked(ManuallyDrop::new(Userfaultfd {

@@ -105,8 +105,8 @@ impl Userfaultfd {
     ///
     /// ```
     /// use barecall::userfaultfd::Userfaultfd;
-    /// # use barecall::userfaultfd::{Access, UserfaultfdOptions, Features};
-    /// # let options = UserfaultfdOptions::new().access(Access::Kernel).want(Features::THREAD_ID);
+    /// # use barecall::userfaultfd::{UserfaultfdOptions, Features};
+    /// # let options = UserfaultfdOptions::new().want(Features::THREAD_ID);
     /// # let sent = options.open_any()?.userfaultfd;
     /// # let features = sent.features();
     /// # let fd = barecall::fd::OwnedFd::from(sent);
@@ -140,8 +140,8 @@ impl Userfaultfd {
     /// `ENOENT`: no /proc.
     ///
     /// ```
-    /// # use barecall::userfaultfd::{Access, UserfaultfdOptions};
-    /// # let uffd = UserfaultfdOptions::new().access(Access::Kernel).open_any()?.userfaultfd;
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
     /// let waiting = uffd.waiting_from_fdinfo()?;
     /// assert_eq!((waiting.unread, waiting.total), (0, 0));
     /// # Ok::<(), barecall::Errno>(())

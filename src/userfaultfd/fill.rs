@@ -288,8 +288,8 @@ impl Userfaultfd {
     ///
     /// ```
     /// use barecall::userfaultfd::{CopyFlags, Filled, MappedRegion, RegisterModes, Stop};
-    /// # use barecall::userfaultfd::{Access, UserfaultfdOptions};
-    /// # let uffd = UserfaultfdOptions::new().access(Access::Kernel).open_any()?.userfaultfd;
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
     ///
     /// let region = MappedRegion::anonymous(&uffd, 0x4000, RegisterModes::MISSING)?;
     /// let page = [7; 0x4000];

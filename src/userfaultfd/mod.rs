@@ -8,14 +8,11 @@
 //!
 //! ```
 //! use barecall::userfaultfd::{Event, MappedRegion, RegisterModes, UserfaultfdOptions};
-//! # use barecall::userfaultfd::Access;
 //!
 //! const PAGE: usize = 4096;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let options = UserfaultfdOptions::new().blocking(true);
-//! # // Linux 5.10 has no user mode.
-//! # let options = options.access(Access::Kernel);
 //! let uffd = options.open_any()?.userfaultfd;
 //! let memory = MappedRegion::anonymous(&uffd, 16 * PAGE, RegisterModes::MISSING)?;
 //!

@@ -86,8 +86,8 @@ impl Userfaultfd {
     ///
     /// ```
     /// use barecall::userfaultfd::{Ioctls, PageRange, RegisterModes};
-    /// # use barecall::userfaultfd::{Access, UserfaultfdOptions};
-    /// # let uffd = UserfaultfdOptions::new().access(Access::Kernel).open_any()?.userfaultfd;
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
     /// use barecall::mm::{self, MapFlags, ProtFlags};
     ///
     /// let len = 1 << 16;

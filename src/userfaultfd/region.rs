@@ -26,8 +26,8 @@ use core::ptr;
 ///
 /// ```
 /// use barecall::userfaultfd::{CopyFlags, MappedRegion, RegisterModes};
-/// # use barecall::userfaultfd::{Access, UserfaultfdOptions};
-/// # let uffd = UserfaultfdOptions::new().access(Access::Kernel).open_any()?.userfaultfd;
+/// # use barecall::userfaultfd::UserfaultfdOptions;
+/// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
 ///
 /// let region = MappedRegion::anonymous(&uffd, 1 << 16, RegisterModes::MISSING)?;
 /// let filled = uffd.fill_copy(region.range().start(), &[7; 1 << 16], CopyFlags::empty());
@@ -53,6 +53,9 @@ unsafe impl Sync for MappedRegion {}
 impl MappedRegion {
     /// `mmap` of `len` bytes of anonymous memory, `F_DUPFD_CLOEXEC`, and
     /// `UFFDIO_REGISTER`.
+    ///
+    /// In the process that opened `uffd`: in a child that inherited it by
+    /// `fork`, it would still register the parent's memory.
     ///
     /// # Errors
     ///
