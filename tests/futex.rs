@@ -242,7 +242,7 @@ fn waiting_on_many_says_which_one() {
 #[test]
 fn waiting_on_many_refuses_what_it_cannot_read() {
     if !has_waitv() {
-        skip!("no futex_waitv before Linux 5.16 (ENOSYS is asserted)");
+        return; // ENOSYS, which another test asserts
     }
     let word = AtomicU32::new(0);
     let good = FutexWaitv::new(&word, Futex2Flags::PRIVATE, 0);
