@@ -1,5 +1,9 @@
 //! Mounting and unmounting file systems.
 
+mod fd;
+
+pub use fd::*;
+
 use crate::errno::Errno;
 use crate::nr;
 use crate::syscall::syscall_zero;

@@ -130,24 +130,15 @@ impl<'a> Spawn<'a> {
         Self::with(Program::Fd(fd), argv, envp)
     }
 
-    /// The program `name`, which is tried by `execve` in each of the
-    /// directories of `dirs` (as in `PATH`, with colons between them), unless
-    /// it has a slash. This is what `execvp` does, without its habit of giving
-    /// a file without format to a shell.
-    ///
-    /// The errno is that of the last directory, or `EACCES` if that came up.
+    /// The program `name`, by [`execve_search`](crate::process::execve_search) in
+    /// the directories of `dirs` (as in `PATH`).
     pub fn search(
         name: &'a CStr,
         dirs: &'a [u8],
         argv: CStrArray<'a>,
         envp: CStrArray<'a>,
     ) -> Self {
-        let program = if name.to_bytes().contains(&b'/') || name.is_empty() {
-            Program::Path(name)
-        } else {
-            Program::Search { name, dirs }
-        };
-        Self::with(program, argv, envp)
+        Self::with(Program::Search { name, dirs }, argv, envp)
     }
 
     /// Descriptor 0 of the program.
@@ -377,8 +368,8 @@ fn memory_file(name: &CStr) -> Result<OwnedFd, Errno> {
 
 /// What the child needs is some hundred bytes, a path of `PATH_MAX` among it;
 /// without optimisation it is more.
-#[repr(C, align(16))]
-struct Stack([u8; 32 << 10]);
+#[repr(align(16))]
+struct Stack(#[allow(dead_code)] [u8; 32 << 10]);
 
 /// A program that was started.
 ///

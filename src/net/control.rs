@@ -49,7 +49,7 @@ pub const fn credentials_space() -> usize {
 }
 
 /// Bytes where a `cmsghdr` is at its place.
-#[repr(C, align(8))]
+#[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);
 
 /// Control data to be sent, in `N` bytes: [`rights_space`] and

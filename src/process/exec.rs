@@ -315,3 +315,60 @@ pub fn execveat<Fd: AsFd>(
         )
     }
 }
+
+/// Tries [`execve`] of `name` in each of the directories of `dirs` (as in
+/// `PATH`, with colons between them), unless it has a slash.
+///
+/// This is `execvp`, without its habit of giving a file without format to a
+/// shell. An empty directory means the working directory.
+///
+/// # Errors
+///
+/// As [`execve`]. What is not there is looked for further: the end is `EACCES`
+/// if that came up anywhere, else `ENOENT`.
+///
+/// ```
+/// use barecall::Errno;
+/// use barecall::process::{CStrArray, CStrings, execve_search};
+///
+/// let argv = CStrings::new([c"nothing"]);
+/// let (argv, envp) = (argv.as_array(), CStrArray::EMPTY);
+/// assert_eq!(execve_search(c"no-such-program", b"/bin:/usr/bin", argv, envp), Errno::ENOENT);
+/// ```
+///
+/// Manual page: [execvp(3)](https://man7.org/linux/man-pages/man3/exec.3.html).
+#[doc(alias = "execvp")]
+pub fn execve_search(name: &CStr, dirs: &[u8], argv: CStrArray<'_>, envp: CStrArray<'_>) -> Errno {
+    let bytes = name.to_bytes();
+    if bytes.is_empty() || bytes.contains(&b'/') {
+        return execve(name, argv, envp);
+    }
+    // PATH_MAX: the kernel takes nothing longer.
+    let mut buf = [0; 4096];
+    let mut result = Errno::ENOENT;
+    for dir in dirs.split(|&byte| byte == b':') {
+        let errno = match join(&mut buf, dir, name) {
+            Some(path) => execve(path, argv, envp),
+            None => Errno::ENAMETOOLONG,
+        };
+        match errno {
+            Errno::EACCES => result = errno,
+            // Not there. Go on.
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP => {}
+            _ => return errno,
+        }
+    }
+    result
+}
+
+/// `dir/name`, or `name` for an empty directory, which means this one.
+fn join<'b>(buf: &'b mut [u8; 4096], dir: &[u8], name: &CStr) -> Option<&'b CStr> {
+    let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
+    let mut rest = &mut buf[..];
+    for piece in [dir, slash, name.to_bytes_with_nul()] {
+        let (place, behind) = rest.split_at_mut_checked(piece.len())?;
+        place.copy_from_slice(piece);
+        rest = behind;
+    }
+    CStr::from_bytes_until_nul(buf).ok()
+}

@@ -147,7 +147,8 @@ pub enum WaitTarget {
     Any,
     /// This one.
     Pid(Pid),
-    /// Those of this process group (the negated number).
+    /// Those of this process group (the negated number). A group 1 cannot be
+    /// said: to the kernel, -1 is [`WaitTarget::Any`].
     Group(Pid),
     /// Those of the caller's process group (0).
     OwnGroup,
@@ -174,7 +175,7 @@ impl WaitTarget {
 ///
 /// `ECHILD`: no such child (or `SIGCHLD` is ignored, and it has ended). `EINTR`:
 /// a signal came first. `EINVAL`: an unknown option, `EXITED` and `NOWAIT`
-/// among them.
+/// among them; or group 1, which the kernel cannot be told.
 ///
 /// See [`fork`](super::fork) for an example.
 ///
@@ -182,6 +183,9 @@ impl WaitTarget {
 #[inline]
 #[doc(alias = "waitpid")]
 pub fn wait4(target: WaitTarget, options: WaitOptions) -> Result<Option<(Pid, WaitStatus)>, Errno> {
+    if let WaitTarget::Group(Pid::INIT) = target {
+        return Err(Errno::EINVAL);
+    }
     let mut word = 0_i32;
     let no_usage = core::ptr::null::<u8>();
     // SAFETY: the kernel writes an int, and no usage.

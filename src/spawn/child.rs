@@ -13,7 +13,6 @@ use crate::nr;
 use crate::process::{self, ExecveatFlags, Ids};
 use crate::signal::{How, sigprocmask};
 use crate::syscall::syscall_zero;
-use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 pub(super) struct Job<'s, 'a> {
@@ -199,36 +198,6 @@ fn execute(spawn: &Spawn<'_>, program: Program<'_>) -> Errno {
                 Ok(()) => Errno::ENOSYS,
             }
         }
-        Program::Search { name, dirs } => {
-            let mut result = Errno::ENOENT;
-            for dir in dirs.split(|&byte| byte == b':') {
-                let errno = match join(&mut [0; 4096], dir, name) {
-                    Some(path) => process::execve(path, argv, envp),
-                    None => Errno::ENAMETOOLONG,
-                };
-                match errno {
-                    Errno::EACCES => result = errno,
-                    // Not there. Go on.
-                    Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP => {}
-                    _ => return errno,
-                }
-            }
-            result
-        }
+        Program::Search { name, dirs } => process::execve_search(name, dirs, argv, envp),
     }
-}
-
-/// `dir/name`, or `name` for an empty directory, which means this one.
-fn join<'b>(buf: &'b mut [u8; 4096], dir: &[u8], name: &CStr) -> Option<&'b CStr> {
-    let mut rest = &mut buf[..];
-    for piece in [
-        dir,
-        if dir.is_empty() { b"" } else { b"/" },
-        name.to_bytes_with_nul(),
-    ] {
-        let (place, behind) = rest.split_at_mut_checked(piece.len())?;
-        place.copy_from_slice(piece);
-        rest = behind;
-    }
-    CStr::from_bytes_until_nul(buf).ok()
 }

@@ -47,6 +47,19 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
         "net::control::SCM_PIDFD",
         "newer than libc's headers, and exported by none of the kernel's",
     ),
+    ("net::control::HEADER", "the size of a cmsghdr"),
+    (
+        "net::control::SCM_PIDFD",
+        "4, which the kernel has in a header of its own",
+    ),
+    (
+        "system::READ_ALL",
+        "SYSLOG_ACTION_READ_ALL, which the kernel has for itself",
+    ),
+    (
+        "system::CONSOLE_LEVEL",
+        "SYSLOG_ACTION_CONSOLE_LEVEL, which the kernel has for itself",
+    ),
     ("process::Pid::INIT", "process 1"),
     ("signal::set::SigSet::ALL", "every signal"),
     ("signal::set::SigSet::EMPTY", "no signal"),
@@ -79,6 +92,10 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
 
 /// `#[repr(C)]` structures, and fields, that no header has, and why.
 const OWN_STRUCTURES: &[(&str, &str)] = &[
+    (
+        "mount::fd::StatmountBuf",
+        "a statmount and the strings behind it",
+    ),
     ("auxv::Entry.key", "a_type, for who reads it"),
     ("auxv::Entry.value", "a_un.a_val, for who reads it"),
     ("fd::Number", "a descriptor's number, with a niche"),

@@ -1,0 +1,388 @@
+//! `examples/src/bin/init.rs` beside the real `tini` and `dumb-init`: the same
+//! inputs, the same outcomes.
+//!
+//! Needs both installed (`apt-get install tini dumb-init`), and a shell.
+
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Built once, in a target directory of its own: the test holds cargo's lock on
+/// the other one.
+fn init() -> &'static Path {
+    static INIT: OnceLock<PathBuf> = OnceLock::new();
+    INIT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = root.join("target/host-init");
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--release",
+                "-p",
+                "barecall-examples",
+                "--bin",
+                "init",
+            ])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(root)
+            .status()
+            .expect("run cargo");
+        assert!(built.success());
+        target.join("release/init")
+    })
+}
+
+/// One of the three, with the options that make them comparable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Init {
+    Ours,
+    OursAsDumb,
+    Tini,
+    Dumb,
+}
+
+/// Pairs that must agree.
+const PAIRS: [[Init; 2]; 2] = [[Init::Ours, Init::Tini], [Init::OursAsDumb, Init::Dumb]];
+
+impl Init {
+    fn command(self) -> Command {
+        let (path, options): (&Path, &[&str]) = match self {
+            Init::Ours => (init(), &["-s"]),
+            Init::OursAsDumb => (init(), &["-s", "-S"]),
+            Init::Tini => (Path::new("/usr/bin/tini"), &["-s"]),
+            Init::Dumb => (Path::new("/usr/bin/dumb-init"), &[]),
+        };
+        assert!(path.exists(), "{} is not installed", path.display());
+        let mut command = Command::new(path);
+        command
+            .args(options)
+            .arg("--")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn run(self, script: &str) -> ExitStatus {
+        self.command()
+            .args(["sh", "-c", script])
+            .status()
+            .expect("start")
+    }
+
+    /// Starts a script that says `ready` before it is sent anything.
+    fn start(self, script: &str) -> (Child, impl Fn() -> String) {
+        use std::io::{BufRead as _, BufReader};
+        let mut child = self
+            .command()
+            .args(["sh", "-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start");
+        let lines = std::cell::RefCell::new(BufReader::new(child.stdout.take().expect("piped")));
+        let next = move || {
+            let mut line = String::new();
+            lines.borrow_mut().read_line(&mut line).expect("a line");
+            line
+        };
+        assert_eq!(next(), "ready\n", "{self:?}");
+        (child, next)
+    }
+}
+
+fn kill(child: &Child, signal: i32) {
+    // SAFETY: a signal to a child of this test.
+    unsafe { libc::kill(child.id() as i32, signal) };
+}
+
+/// What `/proc/PID/stat` has as the state of a process.
+fn state(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next())
+        .unwrap_or('-')
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn exit_codes_are_passed_on() {
+    for pair in PAIRS {
+        for script in [
+            "exit 0",
+            "exit 7",
+            "exit 255",
+            "kill -9 $$",
+            "kill -15 $$",
+            "kill -1 $$",
+        ] {
+            let [ours, theirs] = pair.map(|init| init.run(script).code());
+            assert_eq!(ours, theirs, "{pair:?}: {script}");
+            assert!(ours.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_program_that_cannot_run_is_127_or_126() {
+    for (program, ours) in [
+        ("/no/such/program", 127),
+        ("no-such-program", 127),
+        ("/etc/passwd", 126),
+    ] {
+        let status = |init: Init| init.command().arg(program).status().unwrap().code();
+        assert_eq!(status(Init::Ours), Some(ours), "{program}");
+        assert_eq!(status(Init::Tini), Some(ours), "{program}");
+        assert_eq!(status(Init::OursAsDumb), Some(ours), "{program}");
+        // dumb-init has 2 for all of it; a shell's numbers say more.
+        assert_eq!(status(Init::Dumb), Some(2), "{program}");
+    }
+}
+
+#[test]
+fn every_signal_that_can_be_forwarded_is() {
+    // Not KILL, STOP, CHLD; not what tini keeps for its own faults; and job
+    // control is a test of its own.
+    for signal in
+        (1..32).filter(|s| ![4, 5, 6, 7, 8, 9, 11, 17, 18, 19, 20, 21, 22, 31].contains(s))
+    {
+        for pair in PAIRS {
+            let outcomes = pair.map(|init| {
+                let script = format!(
+                    "trap 'echo got; exit 42' {signal}; echo ready; while :; do sleep 0.01; done"
+                );
+                let (mut child, next) = init.start(&script);
+                kill(&child, signal);
+                let got = next();
+                (got, child.wait().unwrap().code())
+            });
+            assert_eq!(outcomes[0], outcomes[1], "{pair:?}: {signal}");
+            assert_eq!(
+                outcomes[0],
+                ("got\n".to_string(), Some(42)),
+                "{pair:?}: {signal}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_program_that_a_signal_ends_is_128_and_the_signal() {
+    for pair in PAIRS {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1] {
+            let outcomes = pair.map(|init| {
+                let (mut child, _next) = init.start("echo ready; exec sleep 1000");
+                // `exec` has no handler, and sh has none for a while before.
+                std::thread::sleep(Duration::from_millis(50));
+                kill(&child, signal);
+                child.wait().unwrap().code()
+            });
+            assert_eq!(outcomes, [Some(128 + signal); 2], "{pair:?}: {signal}");
+        }
+    }
+}
+
+#[test]
+fn job_control_stops_the_program_and_in_a_session_init_too() {
+    for pair in PAIRS {
+        for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+            if signal != libc::SIGTSTP && pair[1] == Init::Tini {
+                // tini ignores these two; ours forwards them.
+                continue;
+            }
+            let with_init = pair[1] == Init::Dumb;
+            for init in pair {
+                let (mut child, next) = init.start("echo ready; echo $$; exec sleep 1000");
+                let program: u32 = next().trim().parse().unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+                kill(&child, signal);
+                eventually("the program stops", || state(program) == 'T');
+                if with_init {
+                    eventually("init stops", || state(child.id()) == 'T');
+                } else {
+                    assert_eq!(state(child.id()), 'S', "{init:?}");
+                }
+                kill(&child, libc::SIGCONT);
+                eventually("init goes on", || state(child.id()) != 'T');
+                eventually("the program goes on", || state(program) != 'T');
+                kill(&child, libc::SIGTERM);
+                assert_eq!(
+                    child.wait().unwrap().code(),
+                    Some(143),
+                    "{init:?}: {signal}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stopped_child_is_not_taken_for_an_ended_one() {
+    for pair in PAIRS {
+        let outcomes = pair.map(|init| {
+            init.run("(sleep 0.1; kill -CONT $$) & kill -STOP $$; exit 9")
+                .code()
+        });
+        assert_eq!(outcomes, [Some(9); 2], "{pair:?}");
+    }
+}
+
+/// How many children a process has, zombies included.
+fn children(pid: u32) -> usize {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    list.unwrap_or_default().split_whitespace().count()
+}
+
+#[test]
+fn ten_thousand_orphans_are_reaped() {
+    for init in [Init::Ours, Init::Tini] {
+        // Each of the hundred leaves a hundred behind.
+        let script = "for i in $(seq 100); do sh -c 'for j in $(seq 100); do sleep 0.01 & done' & done; wait; echo ready; exec sleep 1000";
+        let (mut child, _next) = init.start(script);
+        eventually("all but the program are reaped", || {
+            children(child.id()) == 1
+        });
+        kill(&child, libc::SIGTERM);
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{init:?}");
+    }
+}
+
+#[test]
+fn options_are_understood_and_mistakes_explained() {
+    let run = |args: &[&str]| {
+        let output = Command::new(init()).args(args).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        (
+            output.status,
+            text,
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (status, _, text) = run(&["-h"]);
+    assert_eq!(status.code(), Some(0));
+    assert!(text.starts_with("usage: init "), "{text}");
+    for (args, what) in [
+        (&[][..], "no program"),
+        (&["--"], "no program"),
+        (&["-x", "true"], "bad option"),
+        (&["-p", "NOTHING", "true"], "bad value of -p"),
+        (&["-r", "TERM", "true"], "bad value of -p"),
+        (&["-e", "256", "true"], "bad value of -p"),
+    ] {
+        let (status, text, _) = run(args);
+        assert_eq!(status.code(), Some(1), "{args:?}");
+        assert!(
+            text.contains(what) && text.contains("usage:"),
+            "{args:?}: {text}"
+        );
+    }
+    let (status, text, _) = run(&["--", "/no/such/program"]);
+    assert_eq!(status.code(), Some(127));
+    assert_eq!(text, "init: /no/such/program: ENOENT\n");
+    assert_eq!(
+        run(&["-e", "143", "-e7", "sh", "-c", "exit 7"]).0.code(),
+        Some(0)
+    );
+    assert_eq!(
+        run(&["-sp", "SIGTERM", "sh", "-c", "exit 3"]).0.code(),
+        Some(3)
+    );
+
+    let mut child = Command::new(init())
+        .args(["-r", "TERM:USR1", "-r", "HUP:0", "--", "sh", "-c"])
+        .arg("trap 'exit 5' USR1; trap 'exit 6' HUP TERM; echo ready; while :; do sleep 0.01; done")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    use std::io::Read as _;
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut [0; 6])
+        .unwrap();
+    kill(&child, libc::SIGHUP);
+    std::thread::sleep(Duration::from_millis(50));
+    kill(&child, libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn as_process_1_of_a_namespace_it_reaps_and_exits_as_the_program() {
+    // SAFETY: getuid takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: a PID namespace needs root");
+        return;
+    }
+    for init in [Init::Ours, Init::Tini] {
+        let mut command = init.command();
+        command.args(["sh", "-c", "(sleep 0.05 &); [ $PPID = 1 ] && exit 11"]);
+        // SAFETY: one system call in the child.
+        unsafe {
+            command.pre_exec(|| match libc::unshare(libc::CLONE_NEWPID) {
+                0 => match libc::fork() {
+                    0 => Ok(()),
+                    pid => {
+                        let mut status = 0;
+                        libc::waitpid(pid, &mut status, 0);
+                        libc::_exit(libc::WEXITSTATUS(status))
+                    }
+                },
+                _ => Err(std::io::Error::last_os_error()),
+            })
+        };
+        assert_eq!(command.status().unwrap().code(), Some(11), "{init:?}");
+    }
+}
+
+#[test]
+fn it_is_small_and_sleeps() {
+    let size = std::fs::metadata(init()).unwrap().len();
+    assert!(size <= 6144, "{size} bytes");
+    let resident = |init: Init| {
+        let (mut child, _next) = init.start("echo ready; exec sleep 1000");
+        std::thread::sleep(Duration::from_millis(100));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let field = |name: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let before = field("voluntary_ctxt_switches");
+        std::thread::sleep(Duration::from_millis(1200));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("voluntary_ctxt_switches"))
+            .unwrap();
+        let after: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kill(&child, libc::SIGTERM);
+        assert_eq!(child.wait().unwrap().signal(), None);
+        (field("VmRSS"), after - before)
+    };
+    let (rss, wakes) = resident(Init::Ours);
+    let (tini_rss, tini_wakes) = resident(Init::Tini);
+    let (dumb_rss, dumb_wakes) = resident(Init::Dumb);
+    println!("| | file, bytes | resident, kB | wake-ups in 1.2 s |\n|---|---|---|---|");
+    let file = |path: &str| std::fs::metadata(path).map_or(0, |file| file.len());
+    println!("| init | {size} | {rss} | {wakes} |");
+    println!(
+        "| tini | {} | {tini_rss} | {tini_wakes} |",
+        file("/usr/bin/tini")
+    );
+    println!(
+        "| dumb-init | {} | {dumb_rss} | {dumb_wakes} |",
+        file("/usr/bin/dumb-init")
+    );
+    assert!(rss <= 16, "{rss} kB");
+    assert_eq!(wakes, 0);
+}
