@@ -47,11 +47,6 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
         "net::control::SCM_PIDFD",
         "newer than libc's headers, and exported by none of the kernel's",
     ),
-    ("net::control::HEADER", "the size of a cmsghdr"),
-    (
-        "net::control::SCM_PIDFD",
-        "4, which the kernel has in a header of its own",
-    ),
     (
         "system::READ_ALL",
         "SYSLOG_ACTION_READ_ALL, which the kernel has for itself",
