@@ -17,7 +17,7 @@ mod common;
 mod rust;
 
 use c::Claim;
-use common::headers::{ARCHES, c_compiler, kernel_headers, root, rust_compiler};
+use common::headers::{ARCHES, c_compiler, kernel_headers, missing, root, rust_compiler};
 use rust::Source;
 use std::process::Command;
 
@@ -216,7 +216,10 @@ fn every_constant_and_structure_is_as_in_the_kernels_headers() {
     let mut complaints = Vec::new();
     for arch in ARCHES {
         let (Some(rustc), Some(compiler)) = (rust_compiler(arch), c_compiler(arch)) else {
-            skip!("no rustc or no C compiler for {arch}");
+            skip!(
+                "{}",
+                missing(format!("no rustc or no C compiler for {arch}"))
+            );
         };
         let source = Source::parse(&expand(arch, &rustc));
         let mut claims = Vec::new();
