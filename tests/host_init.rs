@@ -244,10 +244,10 @@ fn children(pid: u32) -> usize {
 }
 
 #[test]
-fn a_thousand_orphans_are_reaped() {
+fn ten_thousand_orphans_are_reaped() {
     for init in [Init::Ours, Init::Tini] {
-        // Each of the ten leaves a hundred behind.
-        let script = "i=0; while [ $i -lt 10 ]; do i=$((i+1)); \
+        // Each of the hundred leaves a hundred behind.
+        let script = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); \
             sh -c 'j=0; while [ $j -lt 100 ]; do j=$((j+1)); : & done'; \
             done; echo ready; exec sleep 1000";
         let (mut child, _next) = init.start(script);
