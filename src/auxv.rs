@@ -8,7 +8,7 @@
 
 use crate::errno::Errno;
 use crate::fd::AsFd as _;
-use crate::syscall::syscall_fd;
+use crate::fd::syscall_fd;
 use crate::{io, nr, syscall};
 use core::ffi::{c_char, c_void};
 use core::fmt;

@@ -1,8 +1,9 @@
 //! Waiting for descriptors: poll, epoll, eventfd.
 
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::syscall::{syscall_fd, syscall_zero};
+use crate::syscall::syscall_zero;
 use crate::time::Timespec;
 use crate::{nr, syscall};
 use bitflags::bitflags;

@@ -4,6 +4,9 @@
 //! functions take a descriptor. `Option` of either is 4 bytes. With the
 //! feature `std` they convert to and from `std::os::fd`.
 
+use crate::arch::Reg;
+use crate::errno::Errno;
+use crate::syscall::Arg;
 use crate::{nr, syscall};
 use core::fmt;
 use core::marker::PhantomData;
@@ -58,6 +61,15 @@ impl Number {
         unsafe { transmute::<Self, RawFd>(self) }
     }
 }
+
+/// A call that answers a new descriptor: `Result<OwnedFd, Errno>`.
+macro_rules! syscall_fd {
+    ($nr:expr $(, $arg:expr)* $(,)?) => {
+        $crate::fd::decode_fd($crate::__syscall!($nr $(, $arg)*))
+    };
+}
+
+pub(crate) use syscall_fd;
 
 /// A descriptor that this value owns, and closes when it is dropped.
 ///
@@ -131,7 +143,7 @@ impl OwnedFd {
     ///
     /// `EMFILE`: the process has as many descriptors as it may.
     #[inline]
-    pub fn try_clone(&self) -> Result<Self, crate::Errno> {
+    pub fn try_clone(&self) -> Result<Self, Errno> {
         self.as_fd().try_clone_to_owned()
     }
 }
@@ -161,8 +173,10 @@ impl<'fd> BorrowedFd<'fd> {
     ///
     /// `EMFILE`: the process has as many descriptors as it may.
     #[inline]
-    pub fn try_clone_to_owned(self) -> Result<OwnedFd, crate::Errno> {
-        crate::io::fcntl_dupfd_cloexec(self, 0)
+    pub fn try_clone_to_owned(self) -> Result<OwnedFd, Errno> {
+        const F_DUPFD_CLOEXEC: u32 = 1030;
+        // SAFETY: a new descriptor, ours.
+        unsafe { syscall_fd!(nr::FCNTL, self, F_DUPFD_CLOEXEC, 0) }
     }
 }
 
@@ -185,6 +199,25 @@ impl fmt::Debug for BorrowedFd<'_> {
         f.debug_tuple("BorrowedFd")
             .field(&self.as_raw_fd())
             .finish()
+    }
+}
+
+impl Arg for BorrowedFd<'_> {
+    #[inline]
+    fn to_reg(self) -> Reg {
+        self.as_raw_fd().to_reg()
+    }
+}
+
+/// # Safety
+///
+/// The call was one that returns a new descriptor, which nobody else closes.
+#[inline]
+pub(crate) unsafe fn decode_fd(ret: Reg) -> Result<OwnedFd, Errno> {
+    match Errno::decode(ret.addr()) {
+        // SAFETY: a descriptor that the kernel just made; those are not negative.
+        Ok(fd) => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -8,9 +8,10 @@ mod control;
 pub use control::*;
 
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd};
 use crate::io::{IoSlice, IoSliceMut};
-use crate::syscall::{syscall_fd, syscall_out, syscall_zero};
+use crate::syscall::{syscall_out, syscall_zero};
 use crate::{nr, syscall};
 use bitflags::bitflags;
 use core::ffi::{CStr, c_void};

@@ -39,8 +39,8 @@
 //! ```
 
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::syscall::syscall_fd;
 use crate::userfaultfd::{PageRange, proc_path};
 use crate::{nr, syscall};
 use bitflags::bitflags;

@@ -10,12 +10,13 @@
 mod child;
 
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use crate::process::{
     CStrArray, CloneArgs, CloneFlags, CloneOptions, Pid, WaitId, WaitOptions, WaitStatus, waitid,
 };
 use crate::signal::{How, SigSet, Signal, sigprocmask};
-use crate::syscall::{decode, syscall_fd};
+use crate::syscall::decode;
 use crate::{io, nr};
 use core::ffi::CStr;
 use core::fmt;

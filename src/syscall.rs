@@ -6,7 +6,6 @@
 
 use crate::arch::Reg;
 use crate::errno::Errno;
-use crate::fd::{BorrowedFd, OwnedFd};
 use core::ffi::CStr;
 
 /// What can be an argument of a system call.
@@ -16,7 +15,8 @@ use core::ffi::CStr;
 /// bits too), an unsigned one gets zeros. A pointer stays a pointer.
 ///
 /// Implemented for all integers up to 64 bits, `bool`, raw pointers, `&CStr`
-/// and [`BorrowedFd`]. Not for other references: `&fd` is too easily written
+/// and
+/// [`BorrowedFd`](crate::fd::BorrowedFd). Not for other references: `&fd` is too easily written
 /// where `fd` is meant, so what goes by address is said as `&raw const x`.
 pub trait Arg {
     /// The register.
@@ -55,13 +55,6 @@ impl Arg for &CStr {
     #[inline]
     fn to_reg(self) -> Reg {
         self.as_ptr().to_reg()
-    }
-}
-
-impl Arg for BorrowedFd<'_> {
-    #[inline]
-    fn to_reg(self) -> Reg {
-        self.as_raw_fd().to_reg()
     }
 }
 
@@ -183,13 +176,6 @@ macro_rules! syscall_zero {
     };
 }
 
-/// A call that answers a new descriptor: `Result<OwnedFd, Errno>`.
-macro_rules! syscall_fd {
-    ($nr:expr $(, $arg:expr)* $(,)?) => {
-        $crate::syscall::decode_fd($crate::__syscall!($nr $(, $arg)*))
-    };
-}
-
 /// A call that writes an `$out` and answers 0 or an error. The value starts
 /// zeroed, so that a filter which answers for the kernel leaks no stack.
 macro_rules! syscall_out {
@@ -204,7 +190,7 @@ macro_rules! syscall_out {
     }};
 }
 
-pub(crate) use {syscall_fd, syscall_out, syscall_zero};
+pub(crate) use {syscall_out, syscall_zero};
 
 #[doc(hidden)]
 #[macro_export]
@@ -283,16 +269,4 @@ pub fn decode_ptr(ret: Reg) -> Result<Reg, Errno> {
 #[inline]
 pub(crate) fn decode_zero(ret: Reg) -> Result<(), Errno> {
     Errno::decode_zero(ret.addr())
-}
-
-/// # Safety
-///
-/// The call was one that returns a new descriptor, which nobody else closes.
-#[inline]
-pub(crate) unsafe fn decode_fd(ret: Reg) -> Result<OwnedFd, Errno> {
-    match Errno::decode(ret.addr()) {
-        // SAFETY: a descriptor that the kernel just made; those are not negative.
-        Ok(fd) => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
-        Err(errno) => Err(errno),
-    }
 }

@@ -4,8 +4,9 @@
 //! those that need not.
 
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::syscall::{syscall_fd, syscall_out, syscall_zero};
+use crate::syscall::{syscall_out, syscall_zero};
 use crate::{io, nr, syscall};
 use bitflags::bitflags;
 use core::time::Duration;

@@ -64,7 +64,7 @@ fn sync_contains_dsync_and_dsync_alone_stays_alone() {
     for flags in [OFlags::DSYNC, OFlags::SYNC] {
         let open = OFlags::RDWR | OFlags::CLOEXEC | flags;
         let file = fs::openat(&scratch.dir, c"f", open, Mode::empty()).unwrap();
-        assert_eq!(io::fcntl_getfl(&file).unwrap() & OFlags::SYNC, flags);
+        assert_eq!(fs::fcntl_getfl(&file).unwrap() & OFlags::SYNC, flags);
     }
     assert!(OFlags::SYNC.contains(OFlags::DSYNC));
 }
@@ -76,7 +76,7 @@ fn flags_of_this_architecture_are_what_the_kernel_shows() {
     let name = CString::new(path.path().as_os_str().as_encoded_bytes()).unwrap();
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = fs::openat(fs::CWD, &name, flags, Mode::empty()).unwrap();
-    let got = io::fcntl_getfl(&dir).unwrap();
+    let got = fs::fcntl_getfl(&dir).unwrap();
     // qemu-user translates the flags, and drops O_NOFOLLOW.
     assert!(
         got.contains(OFlags::DIRECTORY | OFlags::LARGEFILE),
@@ -84,7 +84,7 @@ fn flags_of_this_architecture_are_what_the_kernel_shows() {
     );
     assert!(!got.contains(OFlags::DIRECT), "{got:?}");
     let (_reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC | io::PipeFlags::DIRECT).unwrap();
-    assert!(io::fcntl_getfl(&writer).unwrap().contains(OFlags::DIRECT));
+    assert!(fs::fcntl_getfl(&writer).unwrap().contains(OFlags::DIRECT));
 }
 
 #[test]

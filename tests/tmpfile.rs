@@ -168,7 +168,7 @@ fn the_directory_can_be_a_descriptor_or_a_path_and_flags_are_kept() {
 
     let append = options.append().write_only().inherit();
     let file = append.linkable(&scratch.dir, c".").unwrap();
-    let flags = io::fcntl_getfl(&file).unwrap();
+    let flags = fs::fcntl_getfl(&file).unwrap();
     assert_eq!(flags & OFlags::ACCMODE, OFlags::WRONLY);
     assert!(flags.contains(OFlags::APPEND));
     assert_eq!(io::fcntl_getfd(&file).unwrap(), io::FdFlags::empty());
@@ -177,11 +177,11 @@ fn the_directory_can_be_a_descriptor_or_a_path_and_flags_are_kept() {
         .noatime()
         .linkable(&scratch.dir, c".")
         .unwrap();
-    let flags = io::fcntl_getfl(&sync).unwrap();
+    let flags = fs::fcntl_getfl(&sync).unwrap();
     assert!(flags.contains(OFlags::SYNC | OFlags::NOATIME));
     let dsync = options.dsync().linkable(&scratch.dir, c".").unwrap();
     assert_eq!(
-        io::fcntl_getfl(&dsync).unwrap() & OFlags::SYNC,
+        fs::fcntl_getfl(&dsync).unwrap() & OFlags::SYNC,
         OFlags::DSYNC
     );
     scratch.open(OFlags::TMPFILE | RW | OFlags::TRUNC).unwrap();

@@ -13,7 +13,7 @@ use barecall::userfaultfd::{
     CopyFlags, Event, EventBuffer, Features, Filled, MappedRegion, PageRange, RegisterModes, Stop,
     Userfaultfd, ZeroFlags,
 };
-use barecall::{Errno, io};
+use barecall::{Errno, fs, io};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use uffd::*;
@@ -60,7 +60,7 @@ fn a_fork_brings_a_descriptor_that_serves_the_child() {
         };
         assert_eq!(child.features(), uffd.features());
         assert_eq!(io::fcntl_getfd(&child).unwrap(), io::FdFlags::CLOEXEC);
-        assert_eq!(io::fcntl_getfl(&child).unwrap().bits(), 0o4000);
+        assert_eq!(fs::fcntl_getfl(&child).unwrap().bits(), 0o4000);
         match next(&child) {
             Event::Missing(fault) => {
                 assert_eq!(fault.address(), region.range().start());

@@ -9,7 +9,7 @@ use barecall::userfaultfd::{
     Access, Event, Features, Ioctls, MappedRegion, OpenError, RegisterModes, Userfaultfd,
     UserfaultfdOptions, Way, abi,
 };
-use barecall::{Errno, io, nr, syscall};
+use barecall::{Errno, fs, io, nr, syscall};
 use common::kernel_is_at_least;
 use std::thread;
 use uffd::*;
@@ -53,13 +53,13 @@ fn unknown_flags_are_einval() {
 fn a_userfaultfd_is_close_on_exec_and_non_blocking() {
     let uffd = plain();
     assert_eq!(io::fcntl_getfd(&uffd).unwrap(), io::FdFlags::CLOEXEC);
-    assert_eq!(io::fcntl_getfl(&uffd).unwrap().bits(), NONBLOCK);
+    assert_eq!(fs::fcntl_getfl(&uffd).unwrap().bits(), NONBLOCK);
     let blocking = UserfaultfdOptions::new()
         .access(Access::Kernel)
         .blocking(true);
     let blocking = blocking.open_any().unwrap().userfaultfd;
     assert_eq!(io::fcntl_getfd(&blocking).unwrap(), io::FdFlags::CLOEXEC);
-    assert_eq!(io::fcntl_getfl(&blocking).unwrap().bits(), 0);
+    assert_eq!(fs::fcntl_getfl(&blocking).unwrap().bits(), 0);
 }
 
 /// UFD-003: what it is called.

@@ -33,7 +33,7 @@ pub use file::{
 pub use names::{
     RenameFlags, linkat, makedev, mkdirat, mknodat, readlinkat, renameat2, symlinkat, unlinkat,
 };
-pub use open::{Mode, OFlags, OpenHow, ResolveFlags, openat, openat2};
+pub use open::{Mode, OFlags, OpenHow, ResolveFlags, fcntl_getfl, fcntl_setfl, openat, openat2};
 pub use path::{DecInt, FdPath};
 pub use stat::{
     Access, AtFlags, FileType, Stat, Statfs, Statx, StatxAttributes, StatxMask, StatxTimestamp,

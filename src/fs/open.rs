@@ -2,9 +2,9 @@
 
 use super::AsDirFd;
 use crate::errno::Errno;
-use crate::fd::OwnedFd;
-use crate::nr;
-use crate::syscall::syscall_fd;
+use crate::fd::{AsFd, OwnedFd, syscall_fd};
+use crate::syscall::syscall_zero;
+use crate::{nr, syscall};
 use bitflags::bitflags;
 use core::ffi::CStr;
 
@@ -305,4 +305,66 @@ pub fn openat2<D: AsDirFd>(dir: D, path: &CStr, how: &OpenHow) -> Result<OwnedFd
     let size = size_of::<OpenHow>();
     // SAFETY: a string, a struct of that size, and a new descriptor, ours.
     unsafe { syscall_fd!(nr::OPENAT2, dir.as_dir_fd(), path, &raw const *how, size) }
+}
+
+// <asm-generic/fcntl.h>
+const F_GETFL: u32 = 3;
+const F_SETFL: u32 = 4;
+
+/// `fcntl(fd, F_GETFL)`: access mode and status flags of the open file
+/// description.
+///
+/// The kernel adds `O_LARGEFILE` on its own; see [`OFlags::ACCMODE`].
+///
+/// [`OFlags::ACCMODE`]: OFlags::ACCMODE
+///
+/// # Errors
+///
+/// None for an open descriptor.
+///
+/// ```
+/// use barecall::fs::OFlags;
+/// use barecall::io;
+///
+/// let (_reader, writer) = io::pipe2(io::PipeFlags::NONBLOCK)?;
+/// let flags = fs::fcntl_getfl(&writer)?;
+/// assert!(flags.contains(OFlags::NONBLOCK));
+/// assert_eq!(flags & OFlags::ACCMODE, OFlags::WRONLY);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [fcntl(2)](https://man7.org/linux/man-pages/man2/fcntl.2.html).
+#[inline]
+pub fn fcntl_getfl<Fd: AsFd>(fd: Fd) -> Result<OFlags, Errno> {
+    // SAFETY: numbers only.
+    let bits = unsafe { syscall!(nr::FCNTL, fd.as_fd(), F_GETFL) }?;
+    Ok(OFlags::from_bits_retain(bits as u32))
+}
+
+/// `fcntl(fd, F_SETFL, flags)`: sets the status flags of the open file
+/// description, for everybody who shares it.
+///
+/// Only `APPEND`, `ASYNC`, `DIRECT`, `NOATIME` and `NONBLOCK` can change; the
+/// others are ignored by the kernel.
+///
+/// # Errors
+///
+/// `EPERM`: clearing `APPEND` on an append-only file, or `NOATIME` on a file of
+/// somebody else. `EBADF`: an `O_PATH` descriptor.
+///
+/// ```
+/// use barecall::fs::OFlags;
+/// use barecall::{Errno, io};
+///
+/// let (reader, _writer) = io::pipe2(io::PipeFlags::empty())?;
+/// fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+/// assert_eq!(io::read(&reader, &mut [0; 1]), Err(Errno::EAGAIN));
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// Manual page: [fcntl(2)](https://man7.org/linux/man-pages/man2/fcntl.2.html).
+#[inline]
+pub fn fcntl_setfl<Fd: AsFd>(fd: Fd, flags: OFlags) -> Result<(), Errno> {
+    // SAFETY: numbers only.
+    unsafe { syscall_zero!(nr::FCNTL, fd.as_fd(), F_SETFL, flags.bits()) }
 }

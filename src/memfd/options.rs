@@ -2,8 +2,8 @@
 
 use super::Memfd;
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::nr;
-use crate::syscall::syscall_fd;
 use core::ffi::CStr;
 
 const MFD_CLOEXEC: u32 = 0x1;

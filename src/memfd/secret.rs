@@ -2,8 +2,8 @@
 
 use crate::errno::Errno;
 use crate::fd::OwnedFd;
+use crate::fd::syscall_fd;
 use crate::nr;
-use crate::syscall::syscall_fd;
 use bitflags::bitflags;
 
 bitflags! {

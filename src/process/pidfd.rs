@@ -2,9 +2,10 @@
 
 use super::{Pid, WaitStatus};
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd, RawFd};
 use crate::nr;
-use crate::syscall::{syscall_fd, syscall_zero};
+use crate::syscall::syscall_zero;
 use bitflags::bitflags;
 
 bitflags! {

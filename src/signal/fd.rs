@@ -2,8 +2,8 @@
 
 use super::{SIGSET_SIZE, SiCode, SigSet, Signal};
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd};
-use crate::syscall::syscall_fd;
 use crate::{nr, syscall};
 use bitflags::bitflags;
 use core::mem::MaybeUninit;

@@ -2,8 +2,8 @@
 
 use super::{Features, Userfaultfd};
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::syscall::syscall_fd;
 use crate::{io, nr};
 use core::ffi::CStr;
 

@@ -4,9 +4,10 @@ use super::abi::{self, UffdioApi};
 use super::features::believed;
 use super::{Features, Ioctls, Support, Userfaultfd};
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd};
 use crate::nr;
-use crate::syscall::{syscall_fd, syscall_zero};
+use crate::syscall::syscall_zero;
 use core::fmt;
 
 /// Whose faults a userfaultfd handles.

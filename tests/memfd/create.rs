@@ -214,7 +214,7 @@ fn another_process_can_open_it_through_proc() {
     );
     let path = std::ffi::CStr::from_bytes_with_nul(path.as_bytes()).unwrap();
     let (status, flags) = (
-        io::fcntl_getfl(&memfd).unwrap(),
+        fs::fcntl_getfl(&memfd).unwrap(),
         io::fcntl_getfd(&memfd).unwrap(),
     );
     let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC).unwrap();
@@ -229,7 +229,7 @@ fn another_process_can_open_it_through_proc() {
         in_child(|| {
             for access in [OFlags::RDWR, OFlags::RDONLY] {
                 let fd = fs::openat(fs::CWD, path, access, Mode::empty()).map_err(|_| line!())?;
-                ensure!(io::fcntl_getfl(&fd).map(|flags| flags & OFlags::ACCMODE) == Ok(access));
+                ensure!(fs::fcntl_getfl(&fd).map(|flags| flags & OFlags::ACCMODE) == Ok(access));
                 ensure!(io::fcntl_getfd(&fd) == Ok(FdFlags::empty()));
                 if access == OFlags::RDWR {
                     let mut buf = [0; 6];
@@ -243,7 +243,7 @@ fn another_process_can_open_it_through_proc() {
             Ok(())
         });
     });
-    assert_eq!(io::fcntl_getfl(&memfd), Ok(status));
+    assert_eq!(fs::fcntl_getfl(&memfd), Ok(status));
     assert_eq!(io::fcntl_getfd(&memfd), Ok(flags));
 }
 
@@ -251,11 +251,11 @@ fn another_process_can_open_it_through_proc() {
 #[test]
 fn status_flags_position_and_mode_can_be_set_and_stay() {
     let memfd = ANY.exec(Exec::SystemDefault).create(c"x").unwrap();
-    io::fcntl_setfl(&memfd, OFlags::APPEND).unwrap();
+    fs::fcntl_setfl(&memfd, OFlags::APPEND).unwrap();
     io::write(&memfd, b"hello").unwrap();
     io::lseek(&memfd, io::SeekFrom::Start(3)).unwrap();
     fs::fchmod(&memfd, Mode::from_raw(0o642)).unwrap();
-    assert!(io::fcntl_getfl(&memfd).unwrap().contains(OFlags::APPEND));
+    assert!(fs::fcntl_getfl(&memfd).unwrap().contains(OFlags::APPEND));
     assert_eq!(io::lseek(&memfd, io::SeekFrom::Current(0)), Ok(3));
     assert_eq!(fstat(&memfd).unwrap().mode().as_raw(), 0o642);
     // O_APPEND wins over the position that pwrite is given.
@@ -469,6 +469,6 @@ fn where_memfd_create_is_forbidden_the_fallback_is_an_unlinkable_tmpfile() {
 
 #[test]
 fn the_status_flags_are_read_write_and_largefile() {
-    let flags = io::fcntl_getfl(memfd(b"")).unwrap();
+    let flags = fs::fcntl_getfl(memfd(b"")).unwrap();
     assert_eq!(flags, OFlags::RDWR | OFlags::LARGEFILE);
 }
