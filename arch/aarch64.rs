@@ -14,6 +14,7 @@ use super::Reg;
 use crate::nr::Sysno;
 use core::arch::asm;
 use core::ffi::CStr;
+use core::ffi::c_void;
 
 // With SVE, naming v0 takes all of z0: no part of it stays live across the
 // call. (`ffr` cannot be live across a statement: rustc never allocates it.)
@@ -153,15 +154,20 @@ pub(crate) fn trap() -> ! {
 /// The kernel would send the handler to the same two instructions in the vDSO;
 /// ours serve where there is none. Naked, because the stack pointer must be
 /// what the handler's `ret` left. Debuggers and unwinders know a signal frame
-/// by exactly these eight bytes.
+/// by exactly the eight bytes from [`RESTORER`] on, if the instruction before
+/// belongs to no function that has unwind tables.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn rt_sigreturn() {
+unsafe extern "C" fn rt_sigreturn() {
     core::arch::naked_asm!(
+        "nop",          // That instruction.
         "mov x8, #139", // rt_sigreturn
         "svc 0",        // Does not return here.
         "brk #1",
     )
 }
+
+/// `sa_restorer`.
+pub(crate) const RESTORER: *const c_void = (rt_sigreturn as *const c_void).wrapping_byte_add(4);
 
 /// `clone` with a stack for the child, which calls `entry(arg)` there; gives
 /// what the kernel answers to the parent.

@@ -11,6 +11,7 @@ use super::Reg;
 use crate::nr::Sysno;
 use core::arch::asm;
 use core::ffi::CStr;
+use core::ffi::c_void;
 
 /// One stub: the operands it takes, in the order of the kernel's registers.
 ///
@@ -105,15 +106,20 @@ pub(crate) fn trap() -> ! {
 ///
 /// Naked, because the stack pointer must be what the handler's `ret` left: a
 /// prologue would move it, as a dev build's does. Debuggers and unwinders know
-/// a signal frame by exactly these nine bytes (`mov $15,%rax; syscall`).
+/// a signal frame by exactly the nine bytes from [`RESTORER`] on (`mov $15,%rax;
+/// syscall`), if the byte before belongs to no function that has unwind tables.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn rt_sigreturn() {
+unsafe extern "C" fn rt_sigreturn() {
     core::arch::naked_asm!(
+        "nop",         // That byte.
         "mov rax, 15", // rt_sigreturn. 48 c7 c0: the encoding that is looked for.
         "syscall",     // Does not return here.
         "ud2",
     )
 }
+
+/// `sa_restorer`.
+pub(crate) const RESTORER: *const c_void = (rt_sigreturn as *const c_void).wrapping_byte_add(1);
 
 /// `clone` with a stack for the child, which calls `entry(arg)` there; gives
 /// what the kernel answers to the parent.

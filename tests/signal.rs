@@ -133,6 +133,57 @@ fn a_handler_runs_and_returns_for_each_of_the_62() {
     });
 }
 
+unsafe extern "C" {
+    fn _Unwind_Backtrace(
+        each: extern "C" fn(*mut c_void, *mut c_void) -> i32,
+        arg: *mut c_void,
+    ) -> i32;
+    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+}
+
+static FRAMES: AtomicU32 = AtomicU32::new(0);
+static OURS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn each_frame(context: *mut c_void, _: *mut c_void) -> i32 {
+    // SAFETY: the context that the unwinder gave.
+    let ip = unsafe { _Unwind_GetIP(context) };
+    FRAMES.fetch_add(1, SeqCst);
+    let start = traps as *const c_void as usize;
+    if (start..start + 16).contains(&ip) {
+        OURS.fetch_add(1, SeqCst);
+    }
+    0
+}
+
+extern "C" fn walks_the_stack(_: Signal, _: &mut Siginfo, _: *mut c_void) {
+    // SAFETY: of the platform's unwinder; this child does nothing else.
+    unsafe { _Unwind_Backtrace(each_frame, core::ptr::null_mut()) };
+    // SAFETY: ends the child.
+    unsafe { libc::_exit(if OURS.load(SeqCst) == 1 { 0 } else { 1 }) }
+}
+
+/// Stops at an address that is known.
+#[unsafe(naked)]
+unsafe extern "C" fn traps() {
+    #[cfg(target_arch = "x86_64")]
+    core::arch::naked_asm!(".cfi_startproc", "nop", "ud2", ".cfi_endproc");
+    #[cfg(target_arch = "aarch64")]
+    core::arch::naked_asm!(".cfi_startproc", "nop", "udf #0", ".cfi_endproc");
+}
+
+/// The unwinder knows the frame that a handler returns through, and finds what
+/// was interrupted.
+#[test]
+fn a_backtrace_out_of_a_handler_reaches_what_it_interrupted() {
+    in_child(|| {
+        // SAFETY: the handler walks the stack, and exits.
+        unsafe {
+            signal::sigaction(Signal::SIGILL, &Sigaction::info(walks_the_stack)).unwrap();
+            traps();
+        }
+    });
+}
+
 #[test]
 fn an_action_reads_back_as_it_was_set() {
     in_child(|| {

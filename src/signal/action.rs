@@ -121,7 +121,7 @@ impl Sigaction {
         Self {
             sa_handler: handler,
             sa_flags: flags.union(SaFlags::RESTORER),
-            sa_restorer: arch::rt_sigreturn as *const c_void,
+            sa_restorer: arch::RESTORER,
             sa_mask: SigSet::EMPTY,
         }
     }

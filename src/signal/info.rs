@@ -34,6 +34,8 @@ codes! {
     SI_ASYNCIO = -4, "asynchronous input or output ended";
     SI_SIGIO = -5, "`SIGIO` that had to wait in line";
     SI_TKILL = -6, "`tgkill` or `tkill`";
+    SI_DETHREAD = -7, "`execve` ends the other threads";
+    SI_ASYNCNL = -60, "a name was looked up (glibc)";
     ILL_ILLOPC = 1, "`SIGILL`: the operation";
     ILL_ILLOPN = 2, "`SIGILL`: an operand";
     ILL_ILLADR = 3, "`SIGILL`: the addressing mode";

@@ -135,6 +135,8 @@ signals! {
 impl Signal {
     /// `SIGIOT`: another name of [`Signal::SIGABRT`].
     pub const SIGIOT: Self = Self::SIGABRT;
+    /// `SIGUNUSED`: an old name of [`Signal::SIGSYS`].
+    pub const SIGUNUSED: Self = Self::SIGSYS;
     /// `SIGPOLL`: another name of [`Signal::SIGIO`].
     pub const SIGPOLL: Self = Self::SIGIO;
     /// `SIGRTMIN` (32): the first real-time signal *of the kernel*; see

@@ -131,7 +131,7 @@ fn length<F, T>(stack_size: usize) -> Option<usize> {
 /// Nothing is allocated, and there is no thread-local storage: the thread
 /// pointer (`fs`, `tpidr_el0`) is that of the thread that calls this. The
 /// signal mask is inherited; to have a thread that takes no signals, block
-/// them around this call.
+/// them around this call. There is no alternate signal stack.
 ///
 /// A panic in `f` ends the whole process, by the program's panic handler (in
 /// an `std` program its hook prints, then it aborts): it cannot unwind out of
