@@ -49,6 +49,12 @@ pub fn under_qemu_user() -> bool {
         && clone3 == Err(barecall::Errno::ENOSYS)
 }
 
+/// Whether the processor is emulated, by qemu-user or under tests/matrix, so
+/// that a test of many thousand rounds had better make fewer.
+pub fn emulated() -> bool {
+    under_qemu_user() || std::env::var_os("EMULATED").is_some()
+}
+
 /// Runs `body` in a forked child, which has one thread, and gives how it ended,
 /// as `waitpid` says it: 0 if `body` returned, exit code 101 if it panicked.
 #[track_caller]

@@ -137,7 +137,7 @@ fn run(line: &mut [u8]) {
 
 /// Starts a program in a session of its own. `argv` ends with a null pointer.
 fn spawn(path: &CStr, argv: &[*const c_char; 16]) -> Result<Pid, Errno> {
-    let environment = CStrings::new([c"PATH=/bin", c"HOME=/", c"TMPDIR=/tmp"]);
+    let environment = CStrings::new([c"PATH=/bin", c"HOME=/", c"TMPDIR=/tmp", c"EMULATED=1"]);
     // What a child's end sends is waited for, not lost.
     signal::sigprocmask(How::BLOCK, CHILD)?;
     // SAFETY: a process with one thread; the child ends in execve or exit.

@@ -3,7 +3,6 @@
 #![no_std]
 #![no_main]
 
-use barecall::auxv::Auxv;
 use barecall::io::{self, retry_on_intr};
 use barecall::rt::Start;
 use barecall::userfaultfd::{Access, Event, MappedRegion, RegisterModes, UserfaultfdOptions};
@@ -26,8 +25,7 @@ fn main(start: Start) -> i32 {
 }
 
 fn run(start: &Start) -> Result<bool, Errno> {
-    // SAFETY: the initial stack, as it was.
-    let auxv = unsafe { Auxv::from_stack(start.auxv().cast()) };
+    let auxv = start.auxv();
     let page_size = auxv.page_size().unwrap_or(4096);
     // Room for the largest page that there is.
     let contents = [0xab; 64 << 10];
