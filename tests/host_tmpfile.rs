@@ -597,6 +597,7 @@ fn ext4_xfs_btrfs_and_overlays_of_them_take_everything() {
     };
     // SAFETY: a struct that lives.
     assert_eq!(
+        // SAFETY: a limit of this process, from a structure that lives.
         unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
         0
     );
