@@ -595,7 +595,6 @@ fn ext4_xfs_btrfs_and_overlays_of_them_take_everything() {
         rlim_cur: 11_000,
         rlim_max: 11_000,
     };
-    // SAFETY: a struct that lives.
     assert_eq!(
         // SAFETY: a limit of this process, from a structure that lives.
         unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },

@@ -1,9 +1,10 @@
 //! Mounts by descriptor: the calls of Linux 5.2 and later.
 
 use crate::errno::Errno;
+use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::fs::{AsDirFd, AtFlags};
-use crate::syscall::{syscall_fd, syscall_zero};
+use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
 use bitflags::bitflags;
 use core::ffi::CStr;
