@@ -251,10 +251,11 @@ fn start(
         prepare();
     }
     let mut ignore_once = SigSet::EMPTY;
-    if options.session && process::tiocnotty(stdin()).is_ok() {
-        if process::getsid(None) == Ok(Some(process::getpid())) {
-            ignore_once = SigSet::of(&[Signal::SIGHUP, Signal::SIGCONT]);
-        }
+    if options.session
+        && process::tiocnotty(stdin()).is_ok()
+        && process::getsid(None) == Ok(Some(process::getpid()))
+    {
+        ignore_once = SigSet::of(&[Signal::SIGHUP, Signal::SIGCONT]);
     }
 
     // SAFETY: one thread, and no lock that anybody could hold.
@@ -282,6 +283,8 @@ fn start(
 /// As `process::execve_search` does, in fewer bytes.
 fn execute(program: &CStr, path: &[u8], argv: CStrArray<'_>, envp: CStrArray<'_>) -> Errno {
     let name = program.to_bytes();
+    // `contains` is core's memchr, of 280 bytes.
+    #[allow(clippy::manual_contains)]
     if name.iter().any(|&byte| byte == b'/') {
         return execve(program, argv, envp);
     }
