@@ -285,6 +285,261 @@ fn no_write_is_lost_while_collecting() {
     }
 }
 
+/// Memory of another kind than [`MappedRegion`] makes.
+struct Mapped(*mut u8, usize);
+
+impl Mapped {
+    /// Anonymous, if there is no file.
+    fn new(len: usize, align: usize, flags: i32, file: Option<&std::fs::File>) -> Self {
+        use std::os::fd::AsRawFd;
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, and another in a part of it; the rest is
+        // unmapped.
+        unsafe {
+            let room = libc::mmap(std::ptr::null_mut(), len + align, prot, anonymous, -1, 0);
+            assert_ne!(room, libc::MAP_FAILED);
+            let before = room.align_offset(align);
+            let start = room.wrapping_byte_add(before);
+            let (flags, fd) = match file {
+                Some(file) => (flags, file.as_raw_fd()),
+                None => (flags | libc::MAP_ANONYMOUS, -1),
+            };
+            let mapped = libc::mmap(start, len, prot, flags | libc::MAP_FIXED, fd, 0);
+            assert_eq!(mapped, start);
+            libc::munmap(room, before);
+            libc::munmap(start.wrapping_byte_add(len), align - before);
+            Self(start.cast(), len)
+        }
+    }
+
+    /// Some pages of it.
+    fn span(&self, first: usize, count: usize) -> PageRange {
+        let start = self.0.addr() + first * page_size();
+        PageRange::new(start, count * page_size())
+    }
+
+    fn all(&self) -> PageRange {
+        PageRange::new(self.0.addr(), self.1)
+    }
+
+    /// Writes the first bytes of some pages.
+    fn write(&self, first: usize, count: usize) {
+        for i in first..first + count {
+            assert!((i + 1) * page_size() <= self.1);
+            // SAFETY: within the mapping, and nobody else uses it.
+            unsafe { self.0.wrapping_add(i * page_size()).write_volatile(1) };
+        }
+    }
+
+    fn protect(&self, first: usize, count: usize, prot: i32) {
+        let start = self.0.wrapping_add(first * page_size()).cast();
+        // SAFETY: pages that nobody touches meanwhile.
+        let result = unsafe { libc::mprotect(start, count * page_size(), prot) };
+        assert_eq!(result, 0);
+    }
+
+    /// Registers for asynchronous write-protection, and protects.
+    fn track(&self, uffd: &Userfaultfd) {
+        // SAFETY: nobody waits for such memory.
+        unsafe { uffd.register(self.all(), RegisterModes::WP) }.unwrap();
+        uffd.write_protect(self.all()).unwrap();
+    }
+
+    /// The ranges that were written.
+    fn written(&self) -> Vec<PageRange> {
+        let new = Scan::new(self.all()).all_of(WRITTEN);
+        let (regions, end) = scan(&new.flags(ScanFlags::CHECK_WPASYNC), 0).unwrap();
+        assert_eq!(end, self.all().end());
+        ranges(&regions)
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: ours.
+        unsafe { libc::munmap(self.0.cast(), self.1) };
+    }
+}
+
+/// A userfaultfd that tracks writes; none if the kernel cannot.
+fn tracker() -> Option<Userfaultfd> {
+    if has(Features::WP_ASYNC) {
+        return Some(open(Features::WP_ASYNC));
+    }
+    assert!(!kernel_is_at_least(6, 7) || !kernel_is_at_least(6, 10));
+    None
+}
+
+/// PMS-022: the same for every kind of memory: anonymous, shared, of a memfd, of
+/// a file.
+#[test]
+fn written_pages_are_told_whatever_the_memory_is() {
+    use std::os::fd::FromRawFd;
+    const PAGES: usize = 8;
+    let Some(uffd) = tracker() else { return };
+    let len = PAGES * page_size();
+    // SAFETY: a new descriptor, ours.
+    let memfd = || unsafe { libc::memfd_create(c"pagemap".as_ptr(), libc::MFD_CLOEXEC) };
+    // SAFETY: as above.
+    let memfd = unsafe { std::fs::File::from_raw_fd(memfd()) };
+    let file = tempfile::tempfile().unwrap();
+    for file in [&memfd, &file] {
+        file.set_len(len as u64).unwrap();
+    }
+    for (flags, file) in [
+        (libc::MAP_PRIVATE, None),
+        (libc::MAP_SHARED, None),
+        (libc::MAP_SHARED, Some(&memfd)),
+        (libc::MAP_PRIVATE, Some(&memfd)),
+        (libc::MAP_SHARED, Some(&file)),
+        (libc::MAP_PRIVATE, Some(&file)),
+    ] {
+        let memory = Mapped::new(len, page_size(), flags, file);
+        memory.track(&uffd);
+        assert_eq!(memory.written(), [], "{flags} {file:?}");
+        // All, the middle one, the middle two, all but the first and the last.
+        for (first, count) in [
+            (0, PAGES),
+            (PAGES / 2, 1),
+            (PAGES / 2 - 1, 2),
+            (1, PAGES - 2),
+        ] {
+            memory.write(first, count);
+            let expected = [memory.span(first, count)];
+            assert_eq!(memory.written(), expected, "{flags} {file:?}");
+            uffd.write_protect(memory.all()).unwrap();
+            assert_eq!(memory.written(), [], "{flags} {file:?}");
+        }
+    }
+    quiet(&uffd);
+}
+
+/// PMS-024: what mprotect and a new mapping do to tracking.
+#[test]
+fn a_write_is_told_after_mprotect_and_a_new_mapping() {
+    let Some(uffd) = tracker() else { return };
+    let size = page_size();
+    let memory = Mapped::new(2 * size, size, libc::MAP_PRIVATE, None);
+    memory.track(&uffd);
+    memory.write(0, 2);
+    assert_eq!(memory.written(), [memory.all()]);
+    uffd.write_protect(memory.all()).unwrap();
+    assert_eq!(memory.written(), []);
+
+    let round_trip = || {
+        memory.protect(0, 2, libc::PROT_READ);
+        memory.protect(0, 2, libc::PROT_READ | libc::PROT_WRITE);
+    };
+    // That alone is no write.
+    round_trip();
+    assert_eq!(memory.written(), []);
+
+    // Another second page, which must be registered anew.
+    // SAFETY: a page that nobody uses is replaced.
+    unsafe {
+        let start = memory.0.wrapping_add(size).cast();
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        assert_eq!(libc::mmap(start, size, prot, flags, -1, 0), start);
+    }
+    let check = Scan::new(memory.all()).flags(ScanFlags::CHECK_WPASYNC);
+    assert_eq!(scan(&check, 0).unwrap_err(), Errno::EPERM);
+    memory.track(&uffd);
+    assert_eq!(memory.written(), []);
+    round_trip();
+    memory.write(0, 2);
+    assert_eq!(memory.written(), [memory.all()]);
+
+    uffd.write_protect(memory.all()).unwrap();
+    assert_eq!(memory.written(), []);
+    memory.write(0, 2);
+    assert_eq!(memory.written(), [memory.all()]);
+    quiet(&uffd);
+}
+
+/// PMS-025: half of a transparent huge page is told and protected, and the
+/// other half stays as it was.
+#[test]
+fn half_of_a_huge_page_is_told_and_protected() {
+    let Some(uffd) = tracker() else { return };
+    let read = |name| {
+        let path = format!("/sys/kernel/mm/transparent_hugepage/{name}");
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    let enabled = !read("enabled").contains("[never]");
+    let Some(huge) = read("hpage_pmd_size")
+        .trim()
+        .parse()
+        .ok()
+        .filter(|_| enabled)
+    else {
+        return;
+    };
+    let count = huge / page_size();
+    let memory = Mapped::new(huge, huge, libc::MAP_PRIVATE, None);
+    // SAFETY: what the memory is made of changes nothing in it.
+    unsafe { libc::madvise(memory.0.cast(), huge, libc::MADV_HUGEPAGE) };
+    memory.write(0, count);
+    let huge_pages = || {
+        let scanned = scan(&Scan::new(memory.all()).all_of(Categories::HUGE), 0);
+        ranges(&scanned.unwrap().0)
+    };
+    // There may have been no huge page to have.
+    let was_huge = huge_pages() == [memory.all()];
+    // SAFETY: nobody waits for such memory.
+    unsafe { uffd.register(memory.all(), RegisterModes::WP) }.unwrap();
+    // Nothing is protected yet.
+    assert_eq!(memory.written(), [memory.all()]);
+    assert_eq!(huge_pages() == [memory.all()], was_huge);
+    let rearm = Scan::new(memory.all()).all_of(WRITTEN).flags(REARM);
+    let (found, end) = scan(&rearm, count as u64 / 2).unwrap();
+    assert_eq!(ranges(&found), [memory.span(0, count / 2)]);
+    assert_eq!(end, memory.span(count / 2, 0).start());
+    assert_eq!(huge_pages(), [], "split");
+    assert_eq!(memory.written(), [memory.span(count / 2, count / 2)]);
+    memory.write(3, 1);
+    let expected = [memory.span(3, 1), memory.span(count / 2, count / 2)];
+    assert_eq!(memory.written(), expected);
+    // All at once, and by UFFDIO_WRITEPROTECT.
+    let (found, _) = scan(&rearm, 0).unwrap();
+    assert_eq!(ranges(&found), expected);
+    assert_eq!(memory.written(), []);
+    memory.write(0, count);
+    uffd.write_protect(memory.span(count / 2, count / 2))
+        .unwrap();
+    assert_eq!(memory.written(), [memory.span(0, count / 2)]);
+    quiet(&uffd);
+}
+
+/// PMS-028: protecting over mappings that may be read, written, neither.
+#[test]
+fn protecting_over_mappings_of_all_protections_leaves_none_written() {
+    const EACH: usize = 2;
+    let Some(uffd) = tracker() else { return };
+    let (none, read) = (libc::PROT_NONE, libc::PROT_READ);
+    let both = read | libc::PROT_WRITE;
+    let memory = Mapped::new(8 * EACH * page_size(), page_size(), libc::MAP_PRIVATE, None);
+    memory.track(&uffd);
+    memory.write(0, 8 * EACH);
+    assert_eq!(memory.written(), [memory.all()]);
+    for (i, prot) in [both, read, both, read, both, none, both, read]
+        .into_iter()
+        .enumerate()
+    {
+        memory.protect(i * EACH, EACH, prot);
+    }
+    // From the middle of the first to the middle of the last.
+    let inner = 8 * EACH - EACH;
+    uffd.write_protect(memory.span(EACH / 2, inner)).unwrap();
+    let last = EACH / 2 + inner;
+    let expected = [memory.span(0, EACH / 2), memory.span(last, EACH - EACH / 2)];
+    assert_eq!(memory.written(), expected);
+    uffd.write_protect(memory.all()).unwrap();
+    assert_eq!(memory.written(), []);
+    quiet(&uffd);
+}
+
 /// PMS-027: where nothing is mapped.
 #[test]
 fn an_unmapped_range_is_empty() {
