@@ -97,6 +97,7 @@ fn all_four_parts_come_to_their_end() {
         "where no page is.",
         "   It was given a page, and read 0xab.",
         " is the same as standard output (by ",
+        " microseconds, by the vDSO's clock.\n",
     ] {
         assert!(said.contains(line), "{line:?} is missing:\n{said}");
     }
