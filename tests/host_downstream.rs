@@ -43,13 +43,25 @@ impl Way {
         ways
     }
 
-    fn rustflags(self) -> &'static str {
+    fn rustflags(self) -> String {
         match (self.target, self.linker) {
             // rustc's own lld, the default there.
-            (host::X86_64, "lld") => "",
-            (host::X86_64, _) => "-Clinker-features=-lld",
-            (_, "lld") => "-Clink-arg=-fuse-ld=lld",
-            _ => "",
+            (host::X86_64, "lld") => String::new(),
+            (host::X86_64, _) => String::from("-Clinker-features=-lld"),
+            // gcc for another architecture looks for ld.lld only where it is told.
+            (_, "lld") => {
+                let dir = host::target_dir("downstream/lld");
+                let link = dir.join("ld.lld");
+                if !link.exists() {
+                    std::fs::create_dir_all(&dir).expect("below target/");
+                    let lld =
+                        host::run(Command::new("sh").args(["-c", "command -v ld.lld"])).stdout;
+                    let lld = String::from_utf8(lld).expect("a path");
+                    std::os::unix::fs::symlink(lld.trim(), link).expect("below target/");
+                }
+                format!("-Clink-arg=-B{} -Clink-arg=-fuse-ld=lld", dir.display())
+            }
+            _ => String::new(),
         }
     }
 

@@ -123,7 +123,7 @@ fn what_the_command_says_is_printed_whole_however_long() {
 #[test]
 fn a_command_that_a_signal_ends_is_told_so() {
     let output = tour().args(["sh", "-c", "kill -TERM $$"]).output().unwrap();
-    assert!(said(&output).contains("   It was killed by signal 15.\n"));
+    assert!(said(&output).contains("   It was killed by SIGTERM.\n"));
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
     let _ = match status.map(|(_, status)| status) {
         Some(WaitStatus::Exited(status)) => writeln!(out, "   It exited with status {status}."),
         Some(WaitStatus::Killed { signal, .. }) => {
-            writeln!(out, "   It was killed by signal {signal}.")
+            writeln!(out, "   It was killed by {signal}.")
         }
         _ => writeln!(out, "   How it ended is not known."),
     };
