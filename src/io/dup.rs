@@ -21,7 +21,7 @@ bitflags! {
 /// `dup(fd)`: another descriptor of the same open file description, which
 /// *survives* `execve`.
 ///
-/// For one that does not, [`fcntl_dupfd_cloexec`] or
+/// For one that does not, [`fcntl_dupfd_cloexec`](super::fcntl_dupfd_cloexec) or
 /// [`OwnedFd::try_clone`](crate::fd::OwnedFd::try_clone).
 ///
 /// # Errors
