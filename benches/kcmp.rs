@@ -209,7 +209,8 @@ fn programs(rounds: usize) {
         ],
     );
 
-    // 10 and 11 are one open file, 12 another one of the same device.
+    // 20 and 21 are one open file, 22 another one of the same device. (bash has
+    // uses of its own for the first numbers from 10 on.)
     let mut columns = Command::new("lsfd");
     columns.args(["-n", "-r", "-p", &parent]);
     columns.args(["-o", "ASSOC,TYPE,MODE,FLAGS,POS,MNTID,INODE,NAME"]);
@@ -219,7 +220,7 @@ fn programs(rounds: usize) {
         row.and_then(|row| row.split_once(' '))
             .map(|(_, rest)| rest.to_owned())
     };
-    let told = row("10") != row("12");
+    let told = row("20") != row("22");
     println!(
         "  lsfd tells a copy from a second open: {}",
         if told { "yes" } else { "no" }
@@ -237,7 +238,7 @@ fn programs(rounds: usize) {
         });
         row.expect("a row")
     };
-    let told = of(10) == of(11) && of(10) != of(12);
+    let told = of(20) == of(21) && of(20) != of(22);
     println!(
         "  fdshare tells a copy from a second open: {}",
         if told { "yes" } else { "no" }
