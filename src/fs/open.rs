@@ -323,7 +323,7 @@ const F_SETFL: u32 = 4;
 /// None for an open descriptor.
 ///
 /// ```
-/// use barecall::fs::OFlags;
+/// use barecall::fs::{self, OFlags};
 /// use barecall::io;
 ///
 /// let (_reader, writer) = io::pipe2(io::PipeFlags::NONBLOCK)?;
@@ -353,7 +353,7 @@ pub fn fcntl_getfl<Fd: AsFd>(fd: Fd) -> Result<OFlags, Errno> {
 /// somebody else. `EBADF`: an `O_PATH` descriptor.
 ///
 /// ```
-/// use barecall::fs::OFlags;
+/// use barecall::fs::{self, OFlags};
 /// use barecall::{Errno, io};
 ///
 /// let (reader, _writer) = io::pipe2(io::PipeFlags::empty())?;
