@@ -187,6 +187,23 @@ impl Waiting {
         Self(child.unwrap())
     }
 
+    /// A process with so many open files of its own, from descriptor 20 on.
+    fn with_files(count: u32) -> Self {
+        let last = 20 + count - 1;
+        let script = format!(
+            "for i in {{20..{last}}}; do eval \"exec $i</dev/null\"; done; echo; exec sleep 1000"
+        );
+        let mut child = Command::new("bash")
+            .args(["-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 1];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        Self(child)
+    }
+
     fn id(&self) -> String {
         self.0.id().to_string()
     }
@@ -385,11 +402,13 @@ fn a_kcmp_that_fails_is_told_and_never_taken_for_different() {
     );
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("the same open file (by kcmp)"), "{text}");
-    // Now and then, as if files were closed meanwhile: listed, and no more.
+    // Now and then, as if files were closed meanwhile: listed, and no more. Of
+    // 20 files of its own, so that there are such calls whatever it inherited.
+    let many = Waiting::with_files(20);
     let (status, text) = inject(
         "inject=kcmp:error=EBADF:when=5+3",
         "fdshare",
-        &["-a", &child.id()],
+        &["-a", &many.id()],
     );
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("was closed meanwhile"), "{text}");
