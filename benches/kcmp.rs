@@ -1,58 +1,25 @@
 //! Who shares what: the ways to ask, side by side.
 //!
 //! `cargo bench --bench kcmp`. Ratios are medians over rounds in which the
-//! competitors take turns; absolute times are of this machine.
+//! contenders take turns; absolute times are of this machine.
 
+#[path = "common/mod.rs"]
+mod common;
 #[path = "../tests/common/host.rs"]
 mod host;
 
 use barecall::fd::OwnedFd;
-use barecall::kcmp::{Entry, File, Relation, classify_files, kcmp_file};
+use barecall::kcmp::{Entry, File, Relation, classify_by, classify_files, kcmp_file};
 use barecall::process::{Pid, getpid, gettid};
 use barecall::{fs, io};
+use common::{figure, race, rounds, way};
 use std::hint::black_box;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 fn main() {
-    // `cargo test --benches` only wants to know that it runs.
-    let rounds = match std::env::args().any(|arg| arg == "--bench") {
-        true => 15,
-        false => 1,
-    };
-    same_open_file(rounds);
-    classes(rounds);
-    programs(rounds);
-}
-
-/// Nanoseconds of one call of `f`.
-fn time(calls: u32, mut f: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    for _ in 0..calls {
-        f();
-    }
-    start.elapsed().as_nanos() as f64 / f64::from(calls)
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Takes turns, and prints each one's median and its ratio to the first.
-fn compare(rounds: usize, calls: u32, ways: &mut [(&str, &mut dyn FnMut())]) {
-    let mut times = vec![Vec::new(); ways.len()];
-    for _ in 0..rounds {
-        for (way, times) in ways.iter_mut().zip(&mut times) {
-            times.push(time(calls, &mut way.1));
-        }
-    }
-    let first = times[0].clone();
-    for ((name, _), times) in ways.iter().zip(&mut times) {
-        let mut ratios: Vec<f64> = times.iter().zip(&first).map(|(a, b)| a / b).collect();
-        let (time, ratio) = (median(times), median(&mut ratios));
-        println!("  {name:38} {time:12.0} ns  {ratio:6.2}");
-    }
+    same_open_file();
+    classes();
+    programs();
 }
 
 fn null() -> OwnedFd {
@@ -60,27 +27,29 @@ fn null() -> OwnedFd {
     fs::openat(fs::CWD, c"/dev/null", flags, fs::Mode::empty()).expect("/dev/null")
 }
 
-fn same_open_file(rounds: usize) {
-    println!("one question, two descriptors of this process");
+fn same_open_file() {
     let (a, b) = (null(), null());
     let (x, y, me) = (a.as_raw_fd(), b.as_raw_fd(), gettid());
-    compare(
-        rounds,
-        20_000,
-        &mut [
-            ("F_DUPFD_QUERY", &mut || {
-                let _ = black_box(io::fcntl_dupfd_query(&a, &b));
-            }),
-            ("same_description", &mut || {
-                let _ = black_box(barecall::kcmp::same_description(&a, &b));
-            }),
-            ("kcmp", &mut || {
+    let calls = 5_000;
+    race(
+        "kcmp",
+        "one open file?",
+        "ns",
+        rounds(61),
+        vec![
+            way("kcmp", calls, || {
                 let _ = black_box(kcmp_file(me, x, me, y));
             }),
-            ("getpid twice and kcmp", &mut || {
+            way("F_DUPFD_QUERY", calls, || {
+                let _ = black_box(io::fcntl_dupfd_query(&a, &b));
+            }),
+            way("same_description", calls, || {
+                let _ = black_box(barecall::kcmp::same_description(&a, &b));
+            }),
+            way("getpid twice and kcmp", calls, || {
                 let _ = black_box(kcmp_file(getpid(), x, getpid(), y));
             }),
-            ("fstat twice (another question)", &mut || {
+            way("fstat twice (another question)", calls, || {
                 let _ = black_box(barecall::kcmp::same_inode(&a, &b));
             }),
         ],
@@ -102,7 +71,7 @@ fn all_pairs(files: &[File]) -> (usize, usize) {
     (firsts.len(), calls)
 }
 
-fn classes(rounds: usize) {
+fn classes() {
     for n in [64, 256, 900] {
         let opened: Vec<OwnedFd> = (0..n / 2).map(|_| null()).collect();
         let copies: Vec<OwnedFd> = opened.iter().map(|fd| fd.try_clone().unwrap()).collect();
@@ -118,16 +87,30 @@ fn classes(rounds: usize) {
         let mut entries: Vec<_> = files.iter().copied().map(Entry::new).collect();
         let (classes, calls) = all_pairs(&files);
         assert_eq!(classify_files(&mut entries), Ok(classes));
-        println!("classes among {n} descriptors, half of them copies (all pairs: {calls} calls)");
-        compare(
-            rounds.min(5),
-            1,
-            &mut [
-                ("classify_files", &mut || {
-                    let _ = black_box(classify_files(&mut entries));
-                }),
-                ("all pairs", &mut || {
+        let case = format!("classes among {n} descriptors");
+        let mut counted = 0;
+        let sorted = classify_by(&mut entries, |a, b| {
+            counted += 1;
+            kcmp_file(a.pid, a.fd, b.pid, b.fd)
+        });
+        assert_eq!(sorted, Ok(classes));
+        let how = "kcmp calls, counted; half of the descriptors are copies";
+        for (name, count) in [("all pairs", calls), ("classify_files", counted)] {
+            let key = format!("kcmp/{case}: calls/{name}");
+            let ratio = count as f64 / calls as f64;
+            figure(&key, count as f64, "calls", Some((ratio, "all pairs")), how);
+        }
+        race(
+            "kcmp",
+            &case,
+            "ns",
+            rounds(5),
+            vec![
+                way("all pairs", 1, || {
                     black_box(all_pairs(&files));
+                }),
+                way("classify_files", 1, || {
+                    let _ = black_box(classify_files(&mut entries));
                 }),
             ],
         );
@@ -175,7 +158,7 @@ impl Drop for Family {
     }
 }
 
-fn programs(rounds: usize) {
+fn programs() {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let Some(programs) = host::examples(&target, "release") else {
         return;
@@ -195,16 +178,17 @@ fn programs(rounds: usize) {
     let mut lsfd = Command::new("lsfd");
     lsfd.args(["-p", &format!("{parent},{child}")]);
 
-    println!("two processes, {each} descriptors each: opened twice, copied, inherited");
-    compare(
-        rounds.min(7),
-        1,
-        &mut [
-            ("fdshare -a", &mut || {
-                run(&mut fdshare);
-            }),
-            ("lsfd", &mut || {
+    race(
+        "kcmp",
+        &format!("two processes with {each} descriptors each"),
+        "ns",
+        rounds(7),
+        vec![
+            way("lsfd", 1, || {
                 run(&mut lsfd);
+            }),
+            way("fdshare -a", 1, || {
+                run(&mut fdshare);
             }),
         ],
     );

@@ -2,64 +2,21 @@
 //! system call, in one run.
 //!
 //! `cargo bench --bench vdso`. The contenders take turns, a few thousand calls
-//! each, many times over; what is printed is each one's quickest and middle
-//! turn, and the middle of the ratios to the first of its group *in the same
-//! round*: the machine's moods hit all of them alike. Absolute times are this
-//! machine's, the ratios are what to look at.
+//! each, many times over. Absolute times are this machine's, the ratios are what
+//! to look at.
 
 use barecall::auxv::{Auxv, Entry};
 use barecall::system::{self, GetrandomFlags};
 use barecall::time::{self, ClockId, Timespec};
 use barecall::vdso::{Function, Image, StatePool, Vdso};
+use common::{race, rounds, way};
 use std::hint::black_box;
-use std::time::Instant;
+
+#[path = "common/mod.rs"]
+mod common;
 
 const CALLS: u32 = 2000;
 const ROUNDS: usize = 1001;
-
-struct Contender<'a> {
-    name: &'static str,
-    turn: Box<dyn FnMut() + 'a>,
-}
-
-/// A turn of `CALLS` calls, as a loop that is compiled for this call alone.
-fn contender<'a>(name: &'static str, mut call: impl FnMut() + 'a) -> Contender<'a> {
-    let turn = Box::new(move || {
-        for _ in 0..CALLS {
-            call();
-        }
-    });
-    Contender { name, turn }
-}
-
-fn middle(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn race(what: &str, mut contenders: Vec<Contender<'_>>) {
-    let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
-    for round in 0..ROUNDS {
-        // Everybody is first once in a while.
-        for turn in 0..contenders.len() {
-            let which = (turn + round) % contenders.len();
-            let start = Instant::now();
-            (contenders[which].turn)();
-            times[which].push(start.elapsed().as_nanos() as f64 / f64::from(CALLS));
-        }
-    }
-    println!("{what}");
-    println!("  {:34} {:>8} {:>8} {:>8}", "", "min ns", "mid ns", "ratio");
-    for (contender, own) in contenders.iter().zip(&times) {
-        let mut ratios: Vec<f64> = own.iter().zip(&times[0]).map(|(a, b)| a / b).collect();
-        let mut own = own.clone();
-        let (mid, ratio) = (middle(&mut own), middle(&mut ratios));
-        println!(
-            "  {:34} {:8.1} {mid:8.1} {ratio:8.3}",
-            contender.name, own[0]
-        );
-    }
-}
 
 fn main() {
     let mut entries = [Entry::NULL; Auxv::ROOM];
@@ -90,21 +47,24 @@ fn main() {
 
     let clock = ClockId::MONOTONIC;
     race(
+        "vdso",
         "clock_gettime(CLOCK_MONOTONIC)",
+        "ns",
+        rounds(ROUNDS),
         vec![
-            contender("vDSO by hand", || {
+            way("vDSO by hand", CALLS, || {
                 let mut now = Timespec::ZERO;
                 // SAFETY: it fills a timespec.
                 let ret = unsafe { black_box(hand)(1, &raw mut now) };
                 black_box((ret, now));
             }),
-            contender("Vdso::clock_gettime", || {
+            way("Vdso::clock_gettime", CALLS, || {
                 let _ = black_box(black_box(&vdso).clock_gettime(clock));
             }),
-            contender("Vdso::clock_gettime_or_syscall", || {
+            way("Vdso::clock_gettime_or_syscall", CALLS, || {
                 let _ = black_box(black_box(&vdso).clock_gettime_or_syscall(clock));
             }),
-            contender("libc", || {
+            way("libc", CALLS, || {
                 let mut now = libc::timespec {
                     tv_sec: 0,
                     tv_nsec: 0,
@@ -113,12 +73,12 @@ fn main() {
                 let ret = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
                 black_box((ret, now));
             }),
-            contender("rustix", || {
+            way("rustix", CALLS, || {
                 black_box(rustix::time::clock_gettime(
                     rustix::time::ClockId::Monotonic,
                 ));
             }),
-            contender("time::clock_gettime (system call)", || {
+            way("time::clock_gettime (system call)", CALLS, || {
                 let _ = black_box(time::clock_gettime(clock));
             }),
         ],
@@ -131,26 +91,29 @@ fn main() {
     };
     let mut state = pool.take().expect("64 of them");
     race(
+        "vdso",
         "getrandom, 16 bytes",
+        "ns",
+        rounds(ROUNDS),
         vec![
-            contender("system::getrandom (system call)", || {
+            way("system::getrandom (system call)", CALLS, || {
                 let mut bytes = [0; 16];
                 let _ = black_box(system::getrandom(&mut bytes, flags));
                 black_box(bytes);
             }),
-            contender("Vdso::getrandom, state held", || {
+            way("Vdso::getrandom, state held", CALLS, || {
                 let mut bytes = [0; 16];
                 let _ = black_box(vdso.getrandom(&mut bytes, flags, &mut state));
                 black_box(bytes);
             }),
-            contender("Vdso::getrandom, state per call", || {
+            way("Vdso::getrandom, state per call", CALLS, || {
                 let mut bytes = [0; 16];
                 if let Some(mut state) = pool.take() {
                     let _ = black_box(vdso.getrandom(&mut bytes, flags, &mut state));
                 }
                 black_box(bytes);
             }),
-            contender("libc::getrandom", || {
+            way("libc::getrandom", CALLS, || {
                 let mut bytes = [0_u8; 16];
                 // SAFETY: as many bytes as there are.
                 let ret = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0) };
