@@ -93,6 +93,9 @@
 //! `std` adds conversions with std's descriptors and errors, and [`fd::AsFd`]
 //! for std's types. It changes nothing that is there without it.
 //!
+//! `pager` adds the module of that name: tracking of writes and of working sets
+//! over [`userfaultfd`].
+//!
 //! # SVE
 //!
 //! On aarch64, a function with `#[target_feature(enable = "sve")]` must not
@@ -145,6 +148,9 @@ pub mod userfaultfd;
 pub mod vdso;
 
 // Top: compositions.
+#[cfg(feature = "pager")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pager")))]
+pub mod pager;
 pub mod spawn;
 
 // Beside them: program start.

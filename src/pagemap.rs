@@ -237,6 +237,13 @@ pub struct Scanned {
     pub walk_end: usize,
 }
 
+/// As [`Scanned`], also when it ended with an error.
+pub(crate) struct Partly {
+    pub(crate) regions: usize,
+    pub(crate) walk_end: usize,
+    pub(crate) error: Option<Errno>,
+}
+
 /// `/proc/PID/pagemap` of a process.
 #[derive(Debug)]
 pub struct Pagemap(OwnedFd);
@@ -286,6 +293,11 @@ impl Pagemap {
     /// `max_pages` limits how many pages are found, and protected again; 0 is
     /// no limit. Without room (an empty slice), the pages that match are
     /// protected and not told.
+    ///
+    /// When it fails in the middle of the range, at memory that
+    /// [`ScanFlags::CHECK_WPASYNC`] objects to, pages before that were protected
+    /// all the same: what was found is in `room`, and nothing says how much.
+    /// [`Self::scan`] tells what was found before it gives the error.
     ///
     /// # Errors
     ///
@@ -347,6 +359,24 @@ impl Pagemap {
         })
     }
 
+    /// [`Self::scan_once`] that says what it has found before an error: the
+    /// kernel has written it, and its answer says only the error.
+    pub(crate) fn scan_until_error(&self, scan: &Scan, room: &mut [PageRegion]) -> Partly {
+        room.fill(PageRegion::EMPTY);
+        match self.scan_once(scan, room, 0) {
+            Ok(Scanned { regions, walk_end }) => Partly {
+                regions,
+                walk_end,
+                error: None,
+            },
+            Err(errno) => Partly {
+                regions: room.iter().take_while(|found| found.end != 0).count(),
+                walk_end: 0,
+                error: Some(errno),
+            },
+        }
+    }
+
     /// Repeats [`Self::scan_once`] from where it came to, until the end of the
     /// range: an iterator over all that matches.
     ///
@@ -364,6 +394,7 @@ impl Pagemap {
             room,
             next: 0,
             found: 0,
+            error: None,
             done: false,
         }
     }
@@ -435,6 +466,7 @@ pub struct Regions<'p, 'r> {
     room: &'r mut [PageRegion],
     next: usize,
     found: usize,
+    error: Option<Errno>,
     done: bool,
 }
 
@@ -448,23 +480,20 @@ impl Iterator for Regions<'_, '_> {
                 self.next += 1;
                 return region.map(Ok);
             }
+            if let Some(errno) = self.error.take() {
+                return Some(Err(errno));
+            }
             if self.done {
                 return None;
             }
-            match self.pagemap.scan_once(&self.scan, self.room, 0) {
-                Ok(scanned) => {
-                    let reached = scanned.walk_end as u64;
-                    // A scan that gets nowhere would not end.
-                    self.done = reached >= self.scan.end || reached <= self.scan.start;
-                    self.scan.start = reached;
-                    self.next = 0;
-                    self.found = scanned.regions;
-                }
-                Err(errno) => {
-                    self.done = true;
-                    return Some(Err(errno));
-                }
-            }
+            let scanned = self.pagemap.scan_until_error(&self.scan, self.room);
+            let reached = scanned.walk_end as u64;
+            // A scan that gets nowhere would not end.
+            self.done = reached >= self.scan.end || reached <= self.scan.start;
+            self.scan.start = reached;
+            self.next = 0;
+            self.found = scanned.regions;
+            self.error = scanned.error;
         }
     }
 }

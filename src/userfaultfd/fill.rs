@@ -366,6 +366,9 @@ impl Userfaultfd {
     /// `range`, once.
     ///
     /// Not for huge pages of hugetlbfs ([`Stop::Invalid`]): copy zeros there.
+    /// An anonymous page that was write-protected before it was there (with
+    /// [`Features::WP_UNPOPULATED`](super::Features::WP_UNPOPULATED)) counts as
+    /// one that exists, and faults again: copy, or lift the protection first.
     ///
     /// Manual page:
     /// [UFFDIO_ZEROPAGE(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_ZEROPAGE.2const.html).
