@@ -21,6 +21,9 @@
 //! | files, memory, events, sockets | [`io`], [`fs`], [`mm`], [`event`], [`net`] |
 //! | any other system call | [`syscall!`], [`nr`] |
 //!
+//! Coming from libc, nix, rustix, memfd or userfaultfd: [`guide::migrating`].
+//! What needs which kernel: [`guide::kernels`].
+//!
 //! # A program without libc
 //!
 //! ```no_run
@@ -155,5 +158,8 @@ pub mod spawn;
 
 // Beside them: program start.
 pub mod rt;
+
+#[cfg(any(doc, doctest))]
+pub mod guide;
 
 pub use errno::Errno;
