@@ -3,6 +3,7 @@
 #![no_std]
 
 use barecall::fd::BorrowedFd;
+use barecall::rt::Start;
 use barecall::{Errno, io};
 use core::fmt;
 
@@ -74,4 +75,16 @@ impl fmt::Display for Lossy<'_> {
         }
         Ok(())
     }
+}
+
+/// Prints how to use the program if it is asked for nothing else (`-h` or
+/// `--help`), and gives the exit status then.
+pub fn help(start: Start, usage: &str) -> Option<i32> {
+    let arg = start.args().nth(1)?.to_bytes();
+    if arg != b"-h" && arg != b"--help" {
+        return None;
+    }
+    // SAFETY: written to only; if 1 is closed, writing says so.
+    let written = io::write_all(unsafe { io::stdout() }, usage.as_bytes());
+    Some(written.is_err().into())
 }

@@ -12,7 +12,15 @@ barecall::entry!(main);
 
 const PAGES: usize = 16;
 
+const USAGE: &str = "\
+usage: pagefault
+Reads memory that another thread serves page by page, through userfaultfd.
+";
+
 fn main(start: Start) -> i32 {
+    if let Some(status) = barecall_examples::help(start, USAGE) {
+        return status;
+    }
     match run(&start) {
         Ok(true) => {
             // SAFETY: descriptor 1 is standard output from the start.

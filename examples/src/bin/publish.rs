@@ -27,7 +27,7 @@ usage: publish [-cf] [-n | -x OLD] [-m MODE] [-d none|file|all] FILE
 Reads standard input, and makes it FILE when it is complete.
   -n       fails if FILE exists
   -x OLD   FILE must exist, and becomes OLD in the same directory
-  -m MODE  its permissions, in octal (default: as FILE had, else 666 less the umask)
+  -m MODE  its permissions, in octal (default: as FILE had, else 666 less umask)
   -d WHAT  what is on the disk at the end: nothing for certain, the file, or
            the file and its name (all, the default)
   -f       where files without a name are unknown, uses a hidden one
@@ -62,6 +62,9 @@ enum Failure {
 fn main(start: Start) -> i32 {
     // SAFETY: descriptor 2 is standard error from the start.
     let mut err = Out::new(unsafe { io::stderr() });
+    if let Some(status) = barecall_examples::help(start, USAGE) {
+        return status;
+    }
     let Some(job) = parse(start) else {
         err.bytes(USAGE.as_bytes());
         let _ = err.flush();

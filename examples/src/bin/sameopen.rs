@@ -31,7 +31,7 @@ const UNKNOWN: i32 = 2;
 const USAGE: &str = "\
 usage: sameopen [-v] [PID:]FD [PID:]FD
 Says by its exit status whether two descriptors are the same open file:
-0 the same, 1 not the same, 2 it cannot be told (the reason is on standard error).
+0 the same, 1 not the same, 2 it cannot be told (standard error says why).
 A descriptor without PID is one that sameopen was started with.
   -v  say it in words, too
 ";

@@ -23,7 +23,16 @@ use core::fmt::{self, Write as _};
 
 barecall::entry!(main);
 
+const USAGE: &str = "\
+usage: selfseal
+Runs again from a sealed copy of itself in memory, and says on standard error
+which guarantees that one has. Exit status 0 on the copy, 1 after an error.
+";
+
 fn main(start: Start) -> i32 {
+    if let Some(status) = barecall_examples::help(start, USAGE) {
+        return status;
+    }
     match climb(start) {
         Ok(()) => 0,
         Err((what, errno)) => {

@@ -62,7 +62,18 @@ impl<T> During<T> for Result<T, Errno> {
     }
 }
 
+const USAGE: &str = "\
+usage: tour [COMMAND [ARG...]]
+One piece of real work with each of memfd, O_TMPFILE, userfaultfd and kcmp:
+runs COMMAND (/bin/date) with its output in memory; looks for a pcap dump in
+standard input, which becomes $LINK_TO if that is set; serves a page fault;
+and says which descriptors are the same open file.
+";
+
 fn main(start: Start) -> i32 {
+    if let Some(status) = barecall_examples::help(start, USAGE) {
+        return status;
+    }
     // SAFETY: 1 is standard output; if it is closed, writing says so.
     let mut out = Out::new(unsafe { io::stdout() });
     let mut status = 0;
