@@ -3,11 +3,11 @@
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::signal::{SIGSET_SIZE, SigSet};
 use crate::syscall::syscall_zero;
 use crate::time::Timespec;
 use crate::{nr, syscall};
 use bitflags::bitflags;
-use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -213,17 +213,69 @@ impl fmt::Debug for PollFd<'_> {
 ///
 /// Manual page: [ppoll(2)](https://man7.org/linux/man-pages/man2/poll.2.html).
 #[inline]
-#[doc(alias = "ppoll")]
 pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Timespec>) -> Result<usize, Errno> {
+    ppoll(fds, timeout, None)
+}
+
+/// `ppoll(fds, nfds, timeout, sigmask, 8)`: as [`poll`], with these signals
+/// blocked while it waits, and no others.
+///
+/// The mask changes and comes back in the same call: a signal that is blocked
+/// before can come while it waits, and not between the two.
+///
+/// # Errors
+///
+/// As [`poll`].
+///
+/// ```
+/// use barecall::Errno;
+/// use barecall::event::ppoll;
+/// use barecall::process::gettid;
+/// use barecall::signal::{self, How, SigSet, Signal};
+///
+/// # extern "C" fn nothing(_signal: i32) {}
+/// # // SAFETY: a handler that does nothing.
+/// # unsafe { libc::signal(libc::SIGUSR1, nothing as *const () as usize) };
+/// // With a handler for SIGUSR1, which is blocked, and pending:
+/// let mask = signal::sigprocmask(How::BLOCK, SigSet::of(&[Signal::SIGUSR1]))?;
+/// signal::tgkill(barecall::process::getpid(), gettid(), Signal::SIGUSR1)?;
+/// assert_eq!(ppoll(&mut [], None, Some(mask)), Err(Errno::EINTR));
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// Manual page: [ppoll(2)](https://man7.org/linux/man-pages/man2/poll.2.html).
+#[inline]
+pub fn ppoll(
+    fds: &mut [PollFd<'_>],
+    timeout: Option<Timespec>,
+    mask: Option<SigSet>,
+) -> Result<usize, Errno> {
     // The kernel writes what is left of the timeout into it.
     let mut timeout = timeout;
     let timeout = match &mut timeout {
         Some(timeout) => &raw mut *timeout,
         None => core::ptr::null_mut(),
     };
-    let no_mask = core::ptr::null::<c_void>();
-    // SAFETY: an array of `pollfd` and a time that is ours.
-    unsafe { syscall!(nr::PPOLL, fds.as_mut_ptr(), fds.len(), timeout, no_mask, 0) }
+    // SAFETY: an array of `pollfd`, a time that is ours, and a mask.
+    unsafe {
+        syscall!(
+            nr::PPOLL,
+            fds.as_mut_ptr(),
+            fds.len(),
+            timeout,
+            or_null(&mask),
+            SIGSET_SIZE
+        )
+    }
+}
+
+/// The mask's address, or null for the one that holds.
+#[inline]
+const fn or_null<T>(value: &Option<T>) -> *const T {
+    match value {
+        Some(value) => &raw const *value,
+        None => core::ptr::null(),
+    }
 }
 
 bitflags! {
@@ -487,13 +539,45 @@ pub fn epoll_delete<E: AsFd, Fd: AsFd>(epoll: E, fd: Fd) -> Result<(), Errno> {
 ///
 /// Manual page: [epoll_pwait(2)](https://man7.org/linux/man-pages/man2/epoll_wait.2.html).
 #[inline]
-#[doc(alias = "epoll_pwait")]
 pub fn epoll_wait<E: AsFd>(
     epoll: E,
     events: &mut [MaybeUninit<EpollEvent>],
     timeout: i32,
 ) -> Result<&mut [EpollEvent], Errno> {
-    let no_mask = core::ptr::null::<c_void>();
+    epoll_pwait(epoll, events, timeout, None)
+}
+
+/// `epoll_pwait(epfd, events, maxevents, timeout, sigmask, 8)`: as
+/// [`epoll_wait`], with these signals blocked while it waits, and no others.
+///
+/// See [`ppoll`] for what that is good for.
+///
+/// # Errors
+///
+/// As [`epoll_wait`].
+///
+/// ```
+/// use barecall::event::{self, EpollCreateFlags, EpollEvent, EpollFlags, EventFdFlags};
+/// use barecall::signal::SigSet;
+/// use core::mem::MaybeUninit;
+///
+/// let event = event::eventfd(1, EventFdFlags::CLOEXEC)?;
+/// let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+/// event::epoll_add(&epoll, &event, EpollEvent::new(EpollFlags::IN, 7))?;
+/// let mut events = [MaybeUninit::uninit(); 4];
+/// let events = event::epoll_pwait(&epoll, &mut events, -1, Some(SigSet::ALL))?;
+/// assert_eq!(events[0].data(), 7);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [epoll_pwait(2)](https://man7.org/linux/man-pages/man2/epoll_wait.2.html).
+#[inline]
+pub fn epoll_pwait<E: AsFd>(
+    epoll: E,
+    events: &mut [MaybeUninit<EpollEvent>],
+    timeout: i32,
+    mask: Option<SigSet>,
+) -> Result<&mut [EpollEvent], Errno> {
     let max = events.len().min(i32::MAX as usize);
     // SAFETY: the kernel writes at most `max` events there, and says how many;
     // those are initialised now.
@@ -504,8 +588,60 @@ pub fn epoll_wait<E: AsFd>(
             events.as_mut_ptr(),
             max,
             timeout,
-            no_mask,
-            0
+            or_null(&mask),
+            SIGSET_SIZE
+        )?;
+        Ok(core::slice::from_raw_parts_mut(
+            events.as_mut_ptr().cast(),
+            n,
+        ))
+    }
+}
+
+/// `epoll_pwait2(epfd, events, maxevents, timeout, sigmask, 8)`: as
+/// [`epoll_pwait`], with a timeout in nanoseconds (`None`: for ever), since
+/// Linux 5.11.
+///
+/// # Errors
+///
+/// As [`epoll_wait`]; `EINVAL`: no valid time. `ENOSYS`: an older kernel.
+///
+/// ```
+/// use barecall::Errno;
+/// use barecall::event::{self, EpollCreateFlags};
+/// use barecall::time::Timespec;
+/// use core::mem::MaybeUninit;
+///
+/// let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+/// let mut events = [MaybeUninit::uninit(); 4];
+/// let timeout = Timespec { tv_sec: 0, tv_nsec: 1000 };
+/// match event::epoll_pwait2(&epoll, &mut events, Some(timeout), None) {
+///     Ok(events) => assert!(events.is_empty()),
+///     Err(errno) => assert_eq!(errno, Errno::ENOSYS),
+/// }
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// Manual page: [epoll_pwait2(2)](https://man7.org/linux/man-pages/man2/epoll_wait.2.html).
+#[inline]
+pub fn epoll_pwait2<E: AsFd>(
+    epoll: E,
+    events: &mut [MaybeUninit<EpollEvent>],
+    timeout: Option<Timespec>,
+    mask: Option<SigSet>,
+) -> Result<&mut [EpollEvent], Errno> {
+    let max = events.len().min(i32::MAX as usize);
+    // SAFETY: the kernel writes at most `max` events there, and says how many;
+    // those are initialised now. It only reads the time.
+    unsafe {
+        let n = syscall!(
+            nr::EPOLL_PWAIT2,
+            epoll.as_fd(),
+            events.as_mut_ptr(),
+            max,
+            or_null(&timeout),
+            or_null(&mask),
+            SIGSET_SIZE
         )?;
         Ok(core::slice::from_raw_parts_mut(
             events.as_mut_ptr().cast(),

@@ -7,6 +7,7 @@ mod pidfd;
 mod place;
 mod prctl;
 mod session;
+mod usage;
 mod wait;
 
 pub use clone::{CloneOptions, Cloned, clone3};
@@ -16,6 +17,7 @@ pub use pidfd::*;
 pub use place::*;
 pub use prctl::*;
 pub use session::*;
+pub use usage::*;
 pub use wait::*;
 
 pub(crate) use clone::CloneArgs;

@@ -13,7 +13,8 @@ use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use crate::process::{
-    CStrArray, CloneArgs, CloneFlags, CloneOptions, Pid, WaitId, WaitOptions, WaitStatus, waitid,
+    CStrArray, CloneArgs, CloneFlags, CloneOptions, Pid, Resource, Rlimit, WaitId, WaitOptions,
+    WaitStatus, waitid,
 };
 use crate::signal::{How, SigSet, Signal, sigprocmask};
 use crate::syscall::decode;
@@ -47,8 +48,12 @@ impl<'a> FdMap<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Program<'a> {
     Path(&'a CStr),
-    Fd(BorrowedFd<'a>),
-    Search { name: &'a CStr, dirs: &'a [u8] },
+    /// An empty path is the descriptor itself.
+    At(BorrowedFd<'a>, &'a CStr),
+    Search {
+        name: &'a CStr,
+        dirs: &'a [u8],
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +96,7 @@ pub struct Spawn<'a> {
     foreground: Option<BorrowedFd<'a>>,
     mask: SigSet,
     defaults: SigSet,
+    limits: &'a [(Resource, Rlimit)],
     user: Option<(u32, u32, &'a [u32])>,
     no_new_privs: bool,
     pdeathsig: Option<Signal>,
@@ -112,6 +118,7 @@ impl<'a> Spawn<'a> {
             foreground: None,
             mask: SigSet::EMPTY,
             defaults: SigSet::EMPTY,
+            limits: &[],
             user: None,
             no_new_privs: false,
             pdeathsig: None,
@@ -128,7 +135,21 @@ impl<'a> Spawn<'a> {
     ///
     /// A script (`#!`) needs a descriptor without close-on-exec.
     pub fn new_fd(fd: BorrowedFd<'a>, argv: CStrArray<'a>, envp: CStrArray<'a>) -> Self {
-        Self::with(Program::Fd(fd), argv, envp)
+        Self::with(Program::At(fd, c""), argv, envp)
+    }
+
+    /// The program at `path`, from the directory that `dir` is, by `execveat`.
+    /// An empty path is [`new_fd`](Self::new_fd).
+    ///
+    /// Neither the working directory of the caller nor
+    /// [`directory`](Self::directory) changes what a relative path means.
+    pub fn new_at(
+        dir: BorrowedFd<'a>,
+        path: &'a CStr,
+        argv: CStrArray<'a>,
+        envp: CStrArray<'a>,
+    ) -> Self {
+        Self::with(Program::At(dir, path), argv, envp)
     }
 
     /// The program `name`, by [`execve_search`](crate::process::execve_search) in
@@ -219,6 +240,26 @@ impl<'a> Spawn<'a> {
     /// Signals that are back to their default, even if they are ignored.
     pub fn default_signals(mut self, signals: SigSet) -> Self {
         self.defaults = signals;
+        self
+    }
+
+    /// With these limits, set one after the other, before the user changes.
+    ///
+    /// ```
+    /// use barecall::process::{CStrArray, CStrings, Resource, Rlimit, WaitStatus};
+    /// use barecall::spawn::Spawn;
+    ///
+    /// # if !std::path::Path::new("/bin/sh").exists() { return Ok(()); }
+    /// let argv = CStrings::new([c"sh", c"-c", c"exit $(ulimit -n)"]);
+    /// let limits = [(Resource::NOFILE, Rlimit { rlim_cur: 20, rlim_max: 20 })];
+    /// let child = Spawn::new(c"/bin/sh", argv.as_array(), CStrArray::EMPTY)
+    ///     .limits(&limits)
+    ///     .spawn()?;
+    /// assert_eq!(child.wait()?, WaitStatus::Exited(20));
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    pub fn limits(mut self, limits: &'a [(Resource, Rlimit)]) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -442,6 +483,8 @@ pub enum SpawnStep {
     Directory,
     /// `fcntl`, `dup3`, `close_range`, or a target that comes twice.
     Descriptors,
+    /// `prlimit64`.
+    Limits,
     /// `setgroups`, `setresgid`, `setresuid`, `PR_SET_NO_NEW_PRIVS`,
     /// `PR_SET_PDEATHSIG`.
     Credentials,
@@ -460,10 +503,11 @@ impl SpawnStep {
             2 => Self::Terminal,
             3 => Self::Directory,
             4 => Self::Descriptors,
-            5 => Self::Credentials,
-            6 => Self::Signals,
-            7 => Self::Exec,
-            8 => Self::Capture,
+            5 => Self::Limits,
+            6 => Self::Credentials,
+            7 => Self::Signals,
+            8 => Self::Exec,
+            9 => Self::Capture,
             _ => Self::Clone,
         }
     }
@@ -508,6 +552,7 @@ impl fmt::Display for SpawnError {
             SpawnStep::Terminal => "cannot take the terminal: ",
             SpawnStep::Directory => "cannot change the directory: ",
             SpawnStep::Descriptors => "cannot arrange the descriptors: ",
+            SpawnStep::Limits => "cannot set the limits: ",
             SpawnStep::Credentials => "cannot change the user: ",
             SpawnStep::Signals => "cannot arrange the signals: ",
             SpawnStep::Exec => "cannot execute the program: ",

@@ -147,3 +147,60 @@ fn epoll_oneshot_comes_once_until_it_is_armed_again() {
     event::epoll_modify(&epoll, &fd, once).unwrap();
     assert_eq!(event::epoll_wait(&epoll, &mut room, -1).unwrap().len(), 1);
 }
+
+/// A signal that is blocked comes while the call waits, and only then.
+#[test]
+fn a_mask_lets_a_signal_in_while_it_waits() {
+    use barecall::process::{getpid, gettid};
+    use barecall::signal::{How, SigSet, Signal, sigpending, sigprocmask, tgkill};
+    extern "C" fn nothing(_signal: i32) {}
+    common::in_child(|| {
+        // SAFETY: a handler that does nothing.
+        unsafe { libc::signal(libc::SIGUSR1, nothing as *const () as usize) };
+        let set = SigSet::of(&[Signal::SIGUSR1]);
+        let before = sigprocmask(How::BLOCK, set).unwrap();
+        let raise = || tgkill(getpid(), gettid(), Signal::SIGUSR1).unwrap();
+        let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();
+        let mut room = [MaybeUninit::uninit(); 1];
+
+        raise();
+        assert_eq!(event::ppoll(&mut [], NOW, None), Ok(0));
+        assert_eq!(event::ppoll(&mut [], None, Some(before)), Err(Errno::EINTR));
+        assert_eq!(sigpending(), Ok(SigSet::EMPTY));
+        raise();
+        let quiet = event::epoll_pwait(&epoll, &mut room, 0, Some(set)).map(|e| e.len());
+        assert_eq!(quiet, Ok(0));
+        let woken = event::epoll_pwait(&epoll, &mut room, -1, Some(before)).map(|e| e.len());
+        assert_eq!(woken, Err(Errno::EINTR));
+        raise();
+        let quiet = event::epoll_pwait2(&epoll, &mut room, NOW, Some(set)).map(|e| e.len());
+        if !common::kernel_is_at_least(5, 11) {
+            assert_eq!(quiet, Err(Errno::ENOSYS));
+            return;
+        }
+        assert_eq!(quiet, Ok(0));
+        let woken = event::epoll_pwait2(&epoll, &mut room, None, Some(before)).map(|e| e.len());
+        assert_eq!(woken, Err(Errno::EINTR));
+        let wrong = Some(Timespec {
+            tv_sec: 0,
+            tv_nsec: 1_000_000_000,
+        });
+        let wrong = event::epoll_pwait2(&epoll, &mut room, wrong, None).map(|e| e.len());
+        assert_eq!(wrong, Err(Errno::EINVAL));
+        assert_eq!(sigprocmask(How::SETMASK, before), Ok(set), "as it was");
+    });
+}
+
+#[test]
+fn epoll_pwait2_gives_what_has_come() {
+    if !common::kernel_is_at_least(5, 11) {
+        return;
+    }
+    let event = eventfd(1, EventFdFlags::CLOEXEC).unwrap();
+    let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();
+    event::epoll_add(&epoll, &event, EpollEvent::new(EpollFlags::IN, 9)).unwrap();
+    let mut room = [MaybeUninit::uninit(); 4];
+    let events = event::epoll_pwait2(&epoll, &mut room, None, None).unwrap();
+    let seen: Vec<_> = events.iter().map(|e| (e.data(), e.events())).collect();
+    assert_eq!(seen, [(9, EpollFlags::IN)]);
+}

@@ -312,3 +312,57 @@ fn process_madvise_advises_ranges_of_a_process() {
         }
     });
 }
+
+#[test]
+fn sealed_memory_stays_as_it_is_mapped() {
+    use mm::{mprotect, mseal};
+    common::in_child(|| {
+        let page = LEN / 2; // a multiple of a page, of any size
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, that nothing else knows of; the others are
+        // refused, or of this mapping.
+        unsafe {
+            let map = mm::mmap_anonymous(core::ptr::null_mut(), 2 * page, prot, MapFlags::PRIVATE);
+            let map = map.unwrap();
+            if !common::kernel_is_at_least(6, 10) {
+                assert_eq!(mseal(map, page), Err(Errno::ENOSYS));
+                return;
+            }
+            assert_eq!(mseal(map.byte_add(1), page), Err(Errno::EINVAL));
+            mseal(map, page).unwrap();
+            mseal(map, page).unwrap();
+            assert_eq!(mprotect(map, page, ProtFlags::READ), Err(Errno::EPERM));
+            assert_eq!(mm::munmap(map, 2 * page), Err(Errno::EPERM));
+            map.cast::<u8>().write(7);
+            mm::munmap(map.byte_add(page), page).unwrap();
+            assert_eq!(mseal(map, 2 * page), Err(Errno::ENOMEM), "a hole");
+        }
+    });
+}
+
+#[test]
+fn all_pages_of_a_process_are_locked_and_unlocked() {
+    use mm::{MlockallFlags, mlockall, munlockall};
+    common::in_child(|| {
+        let locked = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+            line.unwrap().trim() != "0 kB"
+        };
+        assert_eq!(mlockall(MlockallFlags::empty()), Err(Errno::EINVAL));
+        assert_eq!(mlockall(MlockallFlags::ONFAULT), Err(Errno::EINVAL));
+        assert_eq!(
+            mlockall(MlockallFlags::from_bits_retain(8)),
+            Err(Errno::EINVAL)
+        );
+        assert!(!locked());
+        let flags = MlockallFlags::CURRENT | MlockallFlags::ONFAULT;
+        match mlockall(flags) {
+            Ok(()) => assert!(locked()),
+            // Without the privilege, and more than the limit.
+            Err(errno) => assert_eq!(errno, Errno::ENOMEM),
+        }
+        munlockall().unwrap();
+        assert!(!locked());
+    });
+}

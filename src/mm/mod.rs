@@ -542,6 +542,103 @@ pub fn munlock(addr: *const c_void, len: usize) -> Result<(), Errno> {
     unsafe { syscall_zero!(nr::MUNLOCK, addr, len) }
 }
 
+bitflags! {
+    /// `MCL_*` for [`mlockall`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
+    pub struct MlockallFlags: u32 {
+        /// `MCL_CURRENT`: what is mapped now.
+        #[doc(alias = "MCL_CURRENT")]
+        const CURRENT = 1;
+        /// `MCL_FUTURE`: what will be mapped.
+        #[doc(alias = "MCL_FUTURE")]
+        const FUTURE = 2;
+        /// `MCL_ONFAULT`: with the others: pages that are there, and others
+        /// when they come (since Linux 4.4).
+        #[doc(alias = "MCL_ONFAULT")]
+        const ONFAULT = 4;
+        const _ = !0;
+    }
+}
+
+/// `mlockall(flags)`: keeps all pages of the process in memory.
+///
+/// A child does not inherit it, and `execve` ends it.
+///
+/// # Errors
+///
+/// `EINVAL`: no flag, an unknown one, or `ONFAULT` alone. `ENOMEM`: more than
+/// `RLIMIT_MEMLOCK`. `EPERM`: that limit is 0.
+///
+/// ```no_run
+/// use barecall::mm::{MlockallFlags, mlockall};
+///
+/// // What a real-time program begins with.
+/// mlockall(MlockallFlags::CURRENT | MlockallFlags::FUTURE)?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [mlockall(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
+#[inline]
+pub fn mlockall(flags: MlockallFlags) -> Result<(), Errno> {
+    // SAFETY: numbers only; the contents stay.
+    unsafe { syscall_zero!(nr::MLOCKALL, flags.bits()) }
+}
+
+/// `munlockall()`: undoes [`mlockall`], and [`mlock2`] of everything.
+///
+/// # Errors
+///
+/// None, but `EINTR` if it is killed.
+///
+/// ```
+/// barecall::mm::munlockall()?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [munlockall(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
+#[inline]
+pub fn munlockall() -> Result<(), Errno> {
+    // SAFETY: takes nothing; the contents stay.
+    unsafe { syscall_zero!(nr::MUNLOCKALL) }
+}
+
+/// `mseal(addr, length, 0)`: nobody can unmap, move, grow or protect this range
+/// differently, or discard its pages if it is read-only, until the process
+/// ends or executes another program (since Linux 6.10).
+///
+/// # Safety
+///
+/// Whoever has the range mapped counts on nothing of that: an allocator's, a
+/// stack's or a library's memory is not the caller's to seal.
+///
+/// # Errors
+///
+/// `ENOMEM`: a hole in the range. `EINVAL`: not page-aligned, or the range wraps
+/// around. `ENOSYS`: an older kernel.
+///
+/// ```
+/// use barecall::Errno;
+/// use barecall::mm::{MapFlags, ProtFlags, mmap_anonymous, mseal, munmap};
+///
+/// // SAFETY: a new mapping, that nothing else knows of.
+/// unsafe {
+///     let map = mmap_anonymous(core::ptr::null_mut(), 4096, ProtFlags::READ, MapFlags::PRIVATE)?;
+///     match mseal(map, 4096) {
+///         Ok(()) => assert_eq!(munmap(map, 4096), Err(Errno::EPERM)),
+///         Err(errno) => assert_eq!(errno, Errno::ENOSYS),
+///     }
+/// }
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// Manual page: [mseal(2)](https://man7.org/linux/man-pages/man2/mseal.2.html).
+#[inline]
+pub unsafe fn mseal(addr: *mut c_void, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall_zero!(nr::MSEAL, addr, len, 0) }
+}
+
 /// `mincore(addr, length, vec)`: writes a byte for each page to `vec`, whose
 /// lowest bit says whether the page is in memory (for a file: in the page
 /// cache, if the caller may know).

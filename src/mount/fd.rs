@@ -397,6 +397,48 @@ pub fn mount_setattr<D: AsDirFd>(
     }
 }
 
+/// `open_tree_attr(dirfd, path, flags, attr, size)`: as [`open_tree`], with what
+/// holds for the copy changed before anybody can see it (since Linux 6.15).
+///
+/// With [`OpenTreeFlags::CLONE`] it can change the map of an idmapped mount,
+/// which [`mount_setattr`] cannot.
+///
+/// # Errors
+///
+/// As [`open_tree`] and [`mount_setattr`]; `ENOSYS`: an older kernel.
+///
+/// ```no_run
+/// use barecall::fs::CWD;
+/// use barecall::mount::{MountAttr, MountAttrFlags, OpenTreeFlags, open_tree_attr};
+///
+/// let attr = MountAttr { attr_set: MountAttrFlags::RDONLY.bits(), ..MountAttr::default() };
+/// let flags = OpenTreeFlags::CLONE | OpenTreeFlags::CLOEXEC;
+/// let read_only = open_tree_attr(CWD, c"/usr", flags, &attr)?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [open_tree_attr(2)](https://man7.org/linux/man-pages/man2/open_tree_attr.2.html).
+#[inline]
+pub fn open_tree_attr<D: AsDirFd>(
+    dir: D,
+    path: &CStr,
+    flags: OpenTreeFlags,
+    attr: &MountAttr,
+) -> Result<OwnedFd, Errno> {
+    // SAFETY: a string, a `mount_attr` of this size, and a new descriptor that
+    // is ours.
+    unsafe {
+        syscall_fd!(
+            nr::OPEN_TREE_ATTR,
+            dir.as_dir_fd(),
+            path,
+            flags.bits(),
+            &raw const *attr,
+            size_of::<MountAttr>()
+        )
+    }
+}
+
 bitflags! {
     /// `STATMOUNT_*`: what [`statmount`] is asked for, and what it knew.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Executing programs, and the arrays of strings that this takes.
 
 use crate::errno::Errno;
-use crate::fd::AsFd;
+use crate::fs::AsDirFd;
 use crate::{nr, syscall};
 use bitflags::bitflags;
 use core::ffi::{CStr, c_char};
@@ -296,8 +296,8 @@ bitflags! {
 ///
 /// Manual page: [execveat(2)](https://man7.org/linux/man-pages/man2/execveat.2.html).
 #[inline]
-pub fn execveat<Fd: AsFd>(
-    dirfd: Fd,
+pub fn execveat<D: AsDirFd>(
+    dir: D,
     path: &CStr,
     argv: CStrArray<'_>,
     envp: CStrArray<'_>,
@@ -307,7 +307,7 @@ pub fn execveat<Fd: AsFd>(
     unsafe {
         crate::syscall::syscall_zero!(
             nr::EXECVEAT,
-            dirfd.as_fd(),
+            dir.as_dir_fd(),
             path,
             argv.as_ptr(),
             envp.as_ptr(),

@@ -154,7 +154,8 @@ bitflags! {
         /// or ends.
         #[doc(alias = "CLONE_VFORK")]
         const VFORK = 0x4000;
-        /// `CLONE_PARENT`: a sibling, not a child.
+        /// `CLONE_PARENT`: a sibling, not a child. Its end sends what the
+        /// caller's sends: `clone3` wants no exit signal.
         #[doc(alias = "CLONE_PARENT")]
         const PARENT = 0x8000;
         /// `CLONE_THREAD`: a thread of this process.
@@ -214,21 +215,24 @@ bitflags! {
         /// 5.7). Only `clone3`.
         #[doc(alias = "CLONE_INTO_CGROUP")]
         const INTO_CGROUP = 1 << 33;
-        /// `CLONE_AUTOREAP`: nobody need wait for it (since Linux 7.1). Only
-        /// `clone3`.
+        /// `CLONE_AUTOREAP`: nobody need wait for it, or can, and its end sends
+        /// no signal (since Linux 7.1). Only `clone3`.
         #[doc(alias = "CLONE_AUTOREAP")]
         const AUTOREAP = 1 << 34;
         /// `CLONE_NNP`: with `no_new_privs` (since Linux 7.1). Only `clone3`.
         #[doc(alias = "CLONE_NNP")]
         const NNP = 1 << 35;
-        /// `CLONE_PIDFD_AUTOKILL`: killed when its pidfd is closed (since Linux
-        /// 7.1). Only `clone3`.
+        /// `CLONE_PIDFD_AUTOKILL`: killed when its pidfd is closed; with `PIDFD`,
+        /// `AUTOREAP`, and `NNP` or `CAP_SYS_ADMIN` (since Linux 7.1). Only
+        /// `clone3`.
         #[doc(alias = "CLONE_PIDFD_AUTOKILL")]
         const PIDFD_AUTOKILL = 1 << 36;
         /// `CLONE_EMPTY_MNTNS`: a mount namespace with nothing in it (since
         /// Linux 7.1). Only `clone3`.
         #[doc(alias = "CLONE_EMPTY_MNTNS")]
         const EMPTY_MNTNS = 1 << 37;
+        /// `UNSHARE_EMPTY_MNTNS`: the same (since Linux 7.1). Only `unshare`.
+        const UNSHARE_EMPTY_MNTNS = 0x10_0000;
         const _ = !0;
     }
 }

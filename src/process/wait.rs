@@ -1,6 +1,6 @@
 //! Waiting for processes.
 
-use super::Pid;
+use super::{Pid, Rusage};
 use crate::errno::Errno;
 use crate::fd::BorrowedFd;
 use crate::signal::Signal;
@@ -183,19 +183,64 @@ impl WaitTarget {
 #[inline]
 #[doc(alias = "waitpid")]
 pub fn wait4(target: WaitTarget, options: WaitOptions) -> Result<Option<(Pid, WaitStatus)>, Errno> {
+    // SAFETY: without a place for the usage.
+    unsafe { wait4_into(target, options, core::ptr::null_mut()) }
+}
+
+/// `wait4(pid, &status, options, &rusage)`: as [`wait4`], and tells what the
+/// child used: itself, and those that it waited for.
+///
+/// # Errors
+///
+/// As [`wait4`].
+///
+/// ```
+/// use barecall::process::{WaitOptions, WaitTarget, exit_group, fork, wait4_rusage};
+///
+/// // SAFETY: the child only exits.
+/// match unsafe { fork() }? {
+///     None => exit_group(7),
+///     Some(child) => {
+///         let ended = wait4_rusage(WaitTarget::Pid(child), WaitOptions::empty())?;
+///         let (_, _, usage) = ended.expect("waited for");
+///         assert!(usage.ru_maxrss > 0);
+///     }
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [wait4(2)](https://man7.org/linux/man-pages/man2/wait4.2.html).
+pub fn wait4_rusage(
+    target: WaitTarget,
+    options: WaitOptions,
+) -> Result<Option<(Pid, WaitStatus, Rusage)>, Errno> {
+    let mut usage = Rusage::default();
+    // SAFETY: the usage is ours.
+    let waited = unsafe { wait4_into(target, options, &raw mut usage) }?;
+    Ok(waited.map(|(pid, status)| (pid, status, usage)))
+}
+
+/// # Safety
+///
+/// `usage` is null, or a [`Rusage`] can be written there.
+#[inline]
+unsafe fn wait4_into(
+    target: WaitTarget,
+    options: WaitOptions,
+    usage: *mut Rusage,
+) -> Result<Option<(Pid, WaitStatus)>, Errno> {
     if let WaitTarget::Group(Pid::INIT) = target {
         return Err(Errno::EINVAL);
     }
     let mut word = 0_i32;
-    let no_usage = core::ptr::null::<u8>();
-    // SAFETY: the kernel writes an int, and no usage.
+    // SAFETY: the kernel writes an int, and a usage where the caller says.
     let pid = unsafe {
         syscall!(
             nr::WAIT4,
             target.as_raw(),
             &raw mut word,
             options.bits(),
-            no_usage
+            usage
         )
     }?;
     Ok(Pid::from_raw(pid as i32).map(|pid| (pid, WaitStatus::from_word(word))))
@@ -268,6 +313,53 @@ struct ChildInfo {
 /// Manual page: [waitid(2)](https://man7.org/linux/man-pages/man2/wait.2.html).
 #[inline]
 pub fn waitid(id: WaitId<'_>, options: WaitOptions) -> Result<Option<Waited>, Errno> {
+    // SAFETY: without a place for the usage.
+    unsafe { waitid_into(id, options, core::ptr::null_mut()) }
+}
+
+/// `waitid(idtype, id, &info, options, &rusage)`: as [`waitid`], and tells what
+/// the child used: itself, and those that it waited for. The C library's
+/// `waitid` cannot.
+///
+/// # Errors
+///
+/// As [`waitid`].
+///
+/// ```
+/// use barecall::process::{WaitId, WaitOptions, exit_group, fork, waitid_rusage};
+///
+/// // SAFETY: the child only exits.
+/// match unsafe { fork() }? {
+///     None => exit_group(7),
+///     Some(child) => {
+///         let (ended, usage) = waitid_rusage(WaitId::Pid(child), WaitOptions::EXITED)?.unwrap();
+///         assert_eq!(ended.pid, child);
+///         assert!(usage.ru_maxrss > 0);
+///     }
+/// }
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// Manual page: [waitid(2)](https://man7.org/linux/man-pages/man2/wait.2.html).
+pub fn waitid_rusage(
+    id: WaitId<'_>,
+    options: WaitOptions,
+) -> Result<Option<(Waited, Rusage)>, Errno> {
+    let mut usage = Rusage::default();
+    // SAFETY: the usage is ours.
+    let waited = unsafe { waitid_into(id, options, &raw mut usage) }?;
+    Ok(waited.map(|waited| (waited, usage)))
+}
+
+/// # Safety
+///
+/// `usage` is null, or a [`Rusage`] can be written there.
+#[inline]
+unsafe fn waitid_into(
+    id: WaitId<'_>,
+    options: WaitOptions,
+    usage: *mut Rusage,
+) -> Result<Option<Waited>, Errno> {
     let (kind, id) = match id {
         WaitId::All => (P_ALL, 0),
         WaitId::Pid(pid) => (P_PID, pid.as_raw()),
@@ -275,10 +367,9 @@ pub fn waitid(id: WaitId<'_>, options: WaitOptions) -> Result<Option<Waited>, Er
         WaitId::OwnGroup => (P_PGID, 0),
         WaitId::Pidfd(fd) => (P_PIDFD, fd.as_raw_fd()),
     };
-    let no_usage = core::ptr::null::<u8>();
-    // SAFETY: the kernel writes a `siginfo_t`, of 128 bytes, and no usage.
-    let info =
-        unsafe { syscall_out!(ChildInfo; nr::WAITID, kind, id; _, options.bits(), no_usage) }?;
+    // SAFETY: the kernel writes a `siginfo_t`, of 128 bytes, and a usage where
+    // the caller says.
+    let info = unsafe { syscall_out!(ChildInfo; nr::WAITID, kind, id; _, options.bits(), usage) }?;
     // si_signo, si_errno, si_code, padding; then si_pid, si_uid, si_status.
     let [_, _, code, _, pid, uid, status, ..] = info.words;
     Ok(Pid::from_raw(pid).map(|pid| Waited {

@@ -33,7 +33,7 @@ use crate::time::Timespec;
 use crate::{nr, syscall};
 
 /// Every call that takes a `sigset_t` asks for its size.
-const SIGSET_SIZE: usize = size_of::<SigSet>();
+pub(crate) const SIGSET_SIZE: usize = size_of::<SigSet>();
 
 /// `SIG_*`: what [`sigprocmask`] does with the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -62,6 +62,9 @@ fn prepare(spawn: &mut Spawn<'_>, program: &mut Program<'_>) -> Result<(), (Spaw
         process::chdir(path).map_err(at(SpawnStep::Directory))?;
     }
     descriptors(spawn, program).map_err(at(SpawnStep::Descriptors))?;
+    for &(resource, limit) in spawn.limits {
+        process::prlimit(None, resource, Some(limit)).map_err(at(SpawnStep::Limits))?;
+    }
     credentials(spawn).map_err(at(SpawnStep::Credentials))?;
     for signal in spawn.defaults {
         // SIGKILL and SIGSTOP have nothing but their default.
@@ -141,12 +144,12 @@ fn descriptors(spawn: &mut Spawn<'_>, program: &mut Program<'_>) -> Result<(), E
             }
         }
     }
-    if let Program::Fd(fd) = *program
+    if let Program::At(fd, path) = *program
         && is_target(spawn, fd.as_raw_fd())
     {
         let moved = io::fcntl_dupfd_cloexec(fd, above)?.into_raw_fd();
         // SAFETY: just made, and never closed here.
-        *program = Program::Fd(unsafe { BorrowedFd::borrow_raw(moved) });
+        *program = Program::At(unsafe { BorrowedFd::borrow_raw(moved) }, path);
     }
     if let Some(first) = spawn.cloexec_from {
         process::close_range_cloexec(first)?;
@@ -192,8 +195,8 @@ fn execute(spawn: &Spawn<'_>, program: Program<'_>) -> Errno {
     let (argv, envp) = (spawn.argv, spawn.envp);
     match program {
         Program::Path(path) => process::execve(path, argv, envp),
-        Program::Fd(fd) => {
-            match process::execveat(fd, c"", argv, envp, ExecveatFlags::EMPTY_PATH) {
+        Program::At(fd, path) => {
+            match process::execveat(fd, path, argv, envp, ExecveatFlags::EMPTY_PATH) {
                 Err(errno) => errno,
                 Ok(()) => Errno::ENOSYS,
             }

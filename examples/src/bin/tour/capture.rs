@@ -9,7 +9,6 @@ use barecall::memfd::MemfdOptions;
 use barecall::process::{self, CStrArray, CStrings, WaitOptions, WaitStatus, WaitTarget};
 use barecall::rt::Start;
 use barecall_examples::{Lossy, Out};
-use core::ffi::CStr;
 use core::fmt::Write as _;
 
 pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
@@ -30,6 +29,7 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
         None => date.as_array(),
     };
     let command = argv.iter().next().unwrap_or(c"");
+    let path = start.var("PATH").unwrap_or(c"/bin:/usr/bin").to_bytes();
 
     // The child tells through it why it could not execute the command; when it
     // can, close-on-exec makes it the end of the file.
@@ -41,7 +41,7 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
         None => {
             // SAFETY: in the child, 1 belongs to nobody.
             let errno = match unsafe { io::dup3_raw(&memfd, 1, DupFlags::empty()) } {
-                Ok(()) => execute(start, command, argv, envp),
+                Ok(()) => process::execve_search(command, path, argv, envp),
                 Err(errno) => errno,
             };
             let _ = io::write(&writer, &errno.raw().to_ne_bytes());
@@ -106,40 +106,4 @@ pub fn run(start: &Start, out: &mut Out<'_>) -> Result<(), Stop> {
         _ => writeln!(out, "   How it ended is not known."),
     };
     Ok(())
-}
-
-/// Executes a command; a name without a slash is looked for in PATH. Returns
-/// only to say why not.
-fn execute(start: &Start, command: &CStr, argv: CStrArray<'_>, envp: CStrArray<'_>) -> Errno {
-    let name = command.to_bytes();
-    // An empty name would find the directories of PATH themselves.
-    if name.is_empty() || name.contains(&b'/') {
-        return process::execve(command, argv, envp);
-    }
-    let path = start.var("PATH").unwrap_or(c"/bin:/usr/bin").to_bytes();
-    let mut reason = Errno::ENOENT;
-    for dir in path.split(|byte| *byte == b':') {
-        let mut buf = [0; 4096];
-        let Some(path) = join(&mut buf, if dir.is_empty() { b"." } else { dir }, name) else {
-            continue;
-        };
-        match process::execve(path, argv, envp) {
-            Errno::ENOENT | Errno::ENOTDIR => {}
-            // As the shell does: one that is found but may not be executed is
-            // told only if there is no other.
-            Errno::EACCES => reason = Errno::EACCES,
-            errno => return errno,
-        }
-    }
-    reason
-}
-
-/// `dir/name` as a C string, if it fits.
-fn join<'a>(buf: &'a mut [u8; 4096], dir: &[u8], name: &[u8]) -> Option<&'a CStr> {
-    let mut at = 0;
-    for part in [dir, b"/", name, b"\0"] {
-        buf.get_mut(at..at + part.len())?.copy_from_slice(part);
-        at += part.len();
-    }
-    CStr::from_bytes_until_nul(buf).ok()
 }

@@ -1,6 +1,15 @@
 //! Processes.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod clone;
+mod creds;
+mod exec;
+mod pidfd;
+mod place;
+mod session;
+mod wait;
 
 use barecall::process::{
     self, CStrArray, CStrings, ExecveatFlags, Pid, WaitId, WaitOptions, WaitStatus, WaitTarget,
@@ -9,9 +18,11 @@ use barecall::process::{
 use barecall::signal::Signal;
 use barecall::{Errno, io, nr, syscall};
 
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+
 /// Runs `child` in a forked process, and gives its number. The child must do
 /// no more than system calls: the tests run as threads.
-fn start(child: impl FnOnce() -> i32) -> Pid {
+pub(crate) fn start(child: impl FnOnce() -> i32) -> Pid {
     // SAFETY: the child makes system calls and exits.
     match unsafe { fork() }.unwrap() {
         None => exit_group(child()),
@@ -19,7 +30,7 @@ fn start(child: impl FnOnce() -> i32) -> Pid {
     }
 }
 
-fn end(pid: Pid) -> WaitStatus {
+pub(crate) fn end(pid: Pid) -> WaitStatus {
     let (ended, status) = wait4(WaitTarget::Pid(pid), WaitOptions::empty())
         .unwrap()
         .unwrap();
@@ -27,7 +38,7 @@ fn end(pid: Pid) -> WaitStatus {
     status
 }
 
-fn kill(pid: Pid, signal: Signal) {
+pub(crate) fn kill(pid: Pid, signal: Signal) {
     barecall::signal::kill(pid, signal).unwrap();
 }
 
