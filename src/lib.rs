@@ -12,6 +12,7 @@
 //! | a file in memory; sealed memory that is safe to map; running a program from memory | [`memfd`] |
 //! | a file that has no name yet; publishing a file in one step, durably | [`tmpfile`] |
 //! | page faults in user space: snapshots, lazy loading, dirty tracking | [`userfaultfd`], [`pagemap`] |
+//! | the loop around them: many regions, blocks, a failing source, prefetching | `pager` (a feature) |
 //! | is it the same open file, the same memory? who shares what? | [`kcmp`] |
 //! | the clock and random bytes without a system call | [`vdso`], [`time`] |
 //! | running programs | [`spawn`], [`process`] |
@@ -96,8 +97,8 @@
 //! `std` adds conversions with std's descriptors and errors, and [`fd::AsFd`]
 //! for std's types. It changes nothing that is there without it.
 //!
-//! `pager` adds the module of that name: tracking of writes and of working sets
-//! over [`userfaultfd`].
+//! `pager` adds the module of that name: serving page faults from a source of
+//! pages, and tracking of writes and of working sets, over [`userfaultfd`].
 //!
 //! # SVE
 //!

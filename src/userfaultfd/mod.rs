@@ -143,6 +143,12 @@ impl Userfaultfd {
         self.features
     }
 
+    /// Whether it was opened by this process, or by one that it is a fork of.
+    #[cfg(feature = "pager")]
+    pub(crate) const fn is_local(&self) -> bool {
+        self.local
+    }
+
     /// `fcntl(fd, F_DUPFD_CLOEXEC, 0)`: another descriptor of the same
     /// userfaultfd. While one is open, nobody reads zeros.
     ///

@@ -1,0 +1,96 @@
+//! Sources, and handlers that stop when the test ends, however it does.
+
+use crate::uffd::page_size;
+use barecall::pager::{At, Ended, Fill, PageSource, Pager, PagerError};
+use std::thread;
+
+/// The `index`th word of 8 bytes of the source. Never zero.
+pub fn word(index: u64) -> u64 {
+    let mut x = index.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x ^ (x >> 27)) | 0x0101_0101_0101_0101
+}
+
+/// Writes the source's bytes from `offset` on.
+pub fn generate(offset: u64, into: &mut [u8]) {
+    for (i, bytes) in into.chunks_exact_mut(8).enumerate() {
+        bytes.copy_from_slice(&word(offset / 8 + i as u64).to_ne_bytes());
+    }
+}
+
+/// The source's bytes.
+pub fn expected(offset: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    generate(offset, &mut bytes);
+    bytes
+}
+
+/// Computes its pages.
+pub struct Words;
+
+impl PageSource for Words {
+    fn page<'s>(&'s self, at: At, into: &'s mut [u8]) -> Fill<'s> {
+        generate(at.offset, into);
+        Fill::Bytes
+    }
+}
+
+/// Does what a function says.
+pub struct By<F>(pub F);
+
+impl<F: Sync + Fn(At, &mut [u8]) -> Fill<'static>> PageSource for By<F> {
+    fn page<'s>(&'s self, at: At, into: &'s mut [u8]) -> Fill<'s> {
+        (self.0)(at, into)
+    }
+}
+
+pub fn staging() -> Vec<u8> {
+    vec![0xee; 64 << 10]
+}
+
+/// Stops the pager when dropped, so that a failing test does not hang.
+pub struct StopAtEnd<'p, 'a, S: PageSource>(pub &'p Pager<'a, S>);
+
+impl<S: PageSource> Drop for StopAtEnd<'_, '_, S> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Runs `body` while so many handlers serve; all end by being stopped.
+pub fn serving<S: PageSource, T>(
+    pager: &Pager<'_, S>,
+    handlers: usize,
+    body: impl FnOnce() -> T,
+) -> T {
+    thread::scope(|scope| {
+        let handlers: Vec<_> = (0..handlers)
+            .map(|_| scope.spawn(|| pager.serve(&mut staging())))
+            .collect();
+        let result = {
+            let _stop = StopAtEnd(pager);
+            body()
+        };
+        for handler in handlers {
+            assert_eq!(handler.join().unwrap(), Ok::<_, PagerError>(Ended::Stopped));
+        }
+        result
+    })
+}
+
+/// The page's bytes are the source's at that offset.
+#[track_caller]
+pub fn assert_page(region: &barecall::userfaultfd::MappedRegion, index: usize, offset: u64) {
+    let size = page_size();
+    let mut bytes = vec![0; size];
+    assert_eq!(region.read_at(&mut bytes, index * size), size);
+    assert!(bytes == expected(offset, size), "page {index}");
+}
+
+#[track_caller]
+pub fn assert_zeros(region: &barecall::userfaultfd::MappedRegion, index: usize) {
+    let size = page_size();
+    let mut bytes = vec![1; size];
+    assert_eq!(region.read_at(&mut bytes, index * size), size);
+    assert!(bytes.iter().all(|&byte| byte == 0), "page {index}");
+}
