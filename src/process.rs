@@ -23,7 +23,7 @@ pub use wait::*;
 pub(crate) use clone::CloneArgs;
 
 use crate::errno::Errno;
-use crate::{nr, syscall, syscall_noreturn};
+use crate::{arch, nr, syscall, syscall_noreturn};
 use core::fmt;
 use core::num::NonZeroI32;
 
@@ -95,7 +95,7 @@ impl fmt::Display for Pid {
 #[inline]
 pub fn getpid() -> Pid {
     // SAFETY: takes nothing and changes nothing.
-    Pid::from_kernel(unsafe { syscall!(nr::GETPID) }.unwrap_or(0))
+    Pid::from_kernel(unsafe { arch::syscall0(nr::GETPID) }.addr())
 }
 
 /// `getppid()`: the number of the parent, or `None` for one in another PID
@@ -110,9 +110,10 @@ pub fn getpid() -> Pid {
 /// Manual page: [getppid(2)](https://man7.org/linux/man-pages/man2/getppid.2.html).
 #[inline]
 pub fn getppid() -> Option<Pid> {
+    // An error, which only a seccomp filter can make, is negative too.
     // SAFETY: takes nothing and changes nothing.
-    let parent = unsafe { syscall!(nr::GETPPID) }.unwrap_or(0);
-    Pid::from_raw(parent as i32)
+    let parent = unsafe { arch::syscall0(nr::GETPPID) };
+    Pid::from_raw(parent.addr() as i32)
 }
 
 /// `gettid()`: the number of this thread. That of the first thread is the
@@ -128,7 +129,7 @@ pub fn getppid() -> Option<Pid> {
 #[inline]
 pub fn gettid() -> Pid {
     // SAFETY: takes nothing and changes nothing.
-    Pid::from_kernel(unsafe { syscall!(nr::GETTID) }.unwrap_or(0))
+    Pid::from_kernel(unsafe { arch::syscall0(nr::GETTID) }.addr())
 }
 
 /// `exit_group(status)`: ends the process, all of its threads. The parent sees

@@ -76,12 +76,19 @@ fn instructions(assembly: &str, name: &str) -> usize {
 }
 
 /// The budget of a call site, `ret` included: (function, x86_64, aarch64).
-const BUDGET: [(&str, usize, usize); 5] = [
+const BUDGET: [(&str, usize, usize); 10] = [
     ("raw_getppid", 3, 3),
     ("raw_write", 4, 4),
     ("raw_close", 4, 4),
     ("typed_write", 8, 7),
     ("typed_close", 4, 4),
+    ("typed_pread", 9, 7),
+    ("typed_getppid", 6, 4),
+    // What these hold more than their raw call is told in benches/README.md;
+    // there is room for what another compiler makes of it.
+    ("typed_memfd_create", 20, 14),
+    ("typed_kcmp", 30, 28),
+    ("typed_clock_gettime", 24, 18),
 ];
 
 #[test]

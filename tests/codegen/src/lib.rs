@@ -5,7 +5,12 @@
 #![allow(clippy::missing_safety_doc)]
 
 use barecall::fd::{BorrowedFd, OwnedFd};
+use barecall::kcmp::{Relation, kcmp_file};
+use barecall::memfd::{Memfd, MemfdOptions};
+use barecall::process::Pid;
+use barecall::time::{ClockId, Timespec};
 use barecall::{Errno, io, nr, syscall};
+use core::ffi::CStr;
 
 #[unsafe(no_mangle)]
 pub unsafe fn raw_getppid() -> barecall::arch::Reg {
@@ -34,6 +39,31 @@ pub fn typed_close(fd: OwnedFd) -> Result<(), Errno> {
     io::close(fd)
 }
 
+#[unsafe(no_mangle)]
+pub fn typed_getppid() -> Option<Pid> {
+    barecall::process::getppid()
+}
+
+#[unsafe(no_mangle)]
+pub fn typed_pread(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    io::pread(fd, buf, offset)
+}
+
+#[unsafe(no_mangle)]
+pub fn typed_memfd_create(name: &CStr) -> Result<Memfd, Errno> {
+    MemfdOptions::new().create(name)
+}
+
+#[unsafe(no_mangle)]
+pub fn typed_kcmp(a: Pid, a_fd: i32, b: Pid, b_fd: i32) -> Result<Relation, Errno> {
+    kcmp_file(a, a_fd, b, b_fd)
+}
+
+#[unsafe(no_mangle)]
+pub fn typed_clock_gettime(clock: ClockId) -> Result<Timespec, Errno> {
+    barecall::time::clock_gettime(clock)
+}
+
 /// What a caller does with a result, typed.
 #[unsafe(no_mangle)]
 pub fn branch_typed(fd: BorrowedFd<'_>, buf: &[u8]) -> i32 {
@@ -47,7 +77,11 @@ pub fn branch_typed(fd: BorrowedFd<'_>, buf: &[u8]) -> i32 {
 #[unsafe(no_mangle)]
 pub fn branch_by_hand(fd: BorrowedFd<'_>, buf: &[u8]) -> i32 {
     let ret = unsafe { raw_write_inlined(fd.as_raw_fd(), buf.as_ptr(), buf.len()) };
-    if ret as usize > -4096_isize as usize { -1 } else { ret as i32 }
+    if ret as usize > -4096_isize as usize {
+        -1
+    } else {
+        ret as i32
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
