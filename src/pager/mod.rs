@@ -92,9 +92,12 @@
 //! - [`SelfPager`] serves in the thread that faults, in a signal handler.
 //! - [`DirtyTracker`]: which pages were written, exactly, while others go on
 //!   writing; [`WorkingSet`]: which were touched at all.
+//! - [`handoff`]: memory that is served, handed to a handler in another
+//!   process, and to the next one when that has died.
 
 mod dirty;
 mod fill;
+pub mod handoff;
 mod job;
 mod lock;
 mod mutex;
