@@ -116,9 +116,9 @@ fn main() {
     one.insert(allowed.iter().next().expect("a processor"));
     sched_setaffinity(None, &one).expect("sched_setaffinity");
 
-    // SAFETY of all that is registered below: memory reached by pointers.
     let tracker = DirtyTracker::open().expect("a tracker");
     let memory = Memory::new(pages);
+    // SAFETY: memory reached by pointers.
     unsafe { tracker.start(memory.range()) }.expect("tracked");
     let mut room = vec![PageRegion::EMPTY; 2048];
     let by_tracker = || {
@@ -134,6 +134,7 @@ fn main() {
     let synchronous =
         DirtyTracker::open_synchronous(PAGE, &bits, Access::UserMode).expect("a tracker");
     let served = Memory::new(pages);
+    // SAFETY: memory reached by pointers.
     unsafe { synchronous.start(served.range()) }.expect("tracked");
     let by_synchronous = || {
         micros(|| {
@@ -150,6 +151,7 @@ fn main() {
         .blocking(true);
     let uffd = options.open_any().expect("a userfaultfd").userfaultfd;
     let textbook = Memory::new(pages);
+    // SAFETY: memory reached by pointers.
     unsafe { uffd.register(textbook.range(), RegisterModes::WP) }.expect("registered");
     let noted = AtomicUsize::new(0);
     let list: Vec<AtomicUsize> = (0..pages).map(|_| AtomicUsize::new(0)).collect();
@@ -196,8 +198,7 @@ fn main() {
         micros(|| {
             SEGV_COUNT.store(0, Relaxed);
             // SAFETY: memory of this bench's own.
-            let armed =
-                unsafe { libc::mprotect(segv.start.cast(), pages * PAGE, libc::PROT_READ) };
+            let armed = unsafe { libc::mprotect(segv.start.cast(), pages * PAGE, libc::PROT_READ) };
             assert_eq!(armed, 0);
             segv.write(&written);
             assert_eq!(SEGV_COUNT.load(Relaxed), written.len());

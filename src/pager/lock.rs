@@ -3,6 +3,7 @@
 
 use crate::futex::{self, FutexFlags};
 use core::cell::UnsafeCell;
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -17,6 +18,12 @@ pub(super) struct Lock<T> {
     /// The number of readers, and the flags above.
     state: AtomicU32,
     value: UnsafeCell<T>,
+}
+
+impl<T> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").finish_non_exhaustive()
+    }
 }
 
 // SAFETY: as for any lock of this kind.

@@ -100,7 +100,6 @@ mod fill;
 pub mod handoff;
 mod job;
 mod lock;
-mod mutex;
 mod options;
 mod own;
 mod queue;

@@ -1,7 +1,7 @@
 //! Which pages were touched.
 
 use super::TrackerError;
-use super::mutex::Mutex;
+use super::lock::Lock;
 use crate::errno::Errno;
 use crate::pagemap::{Categories, PageRegion, Pagemap, Scan};
 use crate::userfaultfd::{
@@ -50,7 +50,7 @@ pub struct WorkingSet {
     uffd: Userfaultfd,
     pagemap: Pagemap,
     frozen: AtomicBool,
-    lock: Mutex,
+    lock: Lock<()>,
 }
 
 /// What one [`WorkingSet::collect`] has found.
@@ -96,7 +96,7 @@ impl WorkingSet {
             uffd,
             pagemap,
             frozen: AtomicBool::new(false),
-            lock: Mutex::new(),
+            lock: Lock::new(()),
         })
     }
 
@@ -160,7 +160,7 @@ impl WorkingSet {
         if room.is_empty() {
             return Err(Errno::EINVAL);
         }
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         let frozen = self.frozen.load(Ordering::Relaxed);
         if !frozen {
             self.uffd.set_mode(NONE, ASYNC)?;
@@ -206,7 +206,7 @@ impl WorkingSet {
     ///
     /// As [`Userfaultfd::set_mode`].
     pub fn freeze(&self) -> Result<(), Errno> {
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         self.uffd.set_mode(NONE, ASYNC)?;
         self.frozen.store(true, Ordering::Relaxed);
         Ok(())
@@ -218,7 +218,7 @@ impl WorkingSet {
     ///
     /// As [`Userfaultfd::set_mode`].
     pub fn thaw(&self) -> Result<(), Errno> {
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         self.uffd.set_mode(ASYNC, NONE)?;
         self.frozen.store(false, Ordering::Relaxed);
         Ok(())

@@ -3,7 +3,7 @@
 use crate::errno::Errno;
 use crate::event::{self, PollFd, PollFlags};
 use crate::fd::AsFd;
-use crate::pager::mutex::Mutex;
+use crate::pager::lock::Lock;
 use crate::userfaultfd::{Event, PageRange, UnprotectFlags, Userfaultfd};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -19,7 +19,7 @@ pub(super) struct Log<'m> {
     bits: &'m [AtomicU64],
     start: AtomicUsize,
     pages: AtomicUsize,
-    lock: Mutex,
+    lock: Lock<()>,
 }
 
 impl<'m> Log<'m> {
@@ -30,13 +30,13 @@ impl<'m> Log<'m> {
             bits,
             start: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
-            lock: Mutex::new(),
+            lock: Lock::new(()),
         }
     }
 
     /// Makes it the log of this range, unless it is of one already.
     pub(super) fn bind(&self, range: PageRange) -> Result<(), Errno> {
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         if self.pages.load(Ordering::Relaxed) != 0 {
             return Err(Errno::EBUSY);
         }
@@ -57,7 +57,7 @@ impl<'m> Log<'m> {
     }
 
     pub(super) fn unbind(&self) {
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         self.pages.store(0, Ordering::Relaxed);
     }
 
@@ -123,7 +123,7 @@ impl<'m> Log<'m> {
         uffd: &Userfaultfd,
         range: PageRange,
     ) -> Option<Result<PageRange, Errno>> {
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         let (from, end) = self.pages_of(range);
         let first = self.find(from, end, true);
         if first >= end {
@@ -167,7 +167,7 @@ impl<'m> Log<'m> {
     fn drain(&self, uffd: &Userfaultfd) -> Result<(), Errno> {
         // Also while the thread that discards pages goes on, which it does
         // once its event is read.
-        let _held = self.lock.hold();
+        let _held = self.lock.write();
         loop {
             match uffd.read_event() {
                 // A fault that cannot be resolved now (`Stop::Changing`) is

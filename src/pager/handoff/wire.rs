@@ -104,8 +104,14 @@ pub(super) fn region(record: &[u8], floor: usize) -> Option<Region> {
 pub(super) fn header(count: u32) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     put(&mut header, &MAGIC);
-    put(header.get_mut(8..).unwrap_or_default(), &VERSION.to_le_bytes());
-    put(header.get_mut(12..).unwrap_or_default(), &count.to_le_bytes());
+    put(
+        header.get_mut(8..).unwrap_or_default(),
+        &VERSION.to_le_bytes(),
+    );
+    put(
+        header.get_mut(12..).unwrap_or_default(),
+        &count.to_le_bytes(),
+    );
     header
 }
 
@@ -125,9 +131,15 @@ pub(super) fn record(region: &Region) -> [u8; RECORD] {
         Contents::Source => SOURCE,
         Contents::Zeros => ZEROS,
     };
-    put(record.get_mut(32..).unwrap_or_default(), &contents.to_le_bytes());
+    put(
+        record.get_mut(32..).unwrap_or_default(),
+        &contents.to_le_bytes(),
+    );
     let flags = region.flags().bits();
-    put(record.get_mut(36..).unwrap_or_default(), &flags.to_le_bytes());
+    put(
+        record.get_mut(36..).unwrap_or_default(),
+        &flags.to_le_bytes(),
+    );
     record
 }
 
