@@ -77,7 +77,7 @@ fn tenth(pages: usize) -> Vec<usize> {
 }
 
 fn micros(turn: impl FnOnce()) -> f64 {
-    let now = || clock_gettime(ClockId::PROCESS_CPUTIME).expect("a clock");
+    let now = || clock_gettime(ClockId::PROCESS_CPUTIME_ID).expect("a clock");
     let start = now();
     turn();
     let spent = now().checked_sub(start).expect("a clock that goes on");
