@@ -137,6 +137,20 @@ impl From<Errno> for std::io::Error {
     }
 }
 
+/// With the feature `std`, lets errors that become an [`Errno`] become
+/// `std::io::Error` in the same way.
+macro_rules! std_error {
+    ($($type:ty $(where $T:ident)?),* $(,)?) => {$(
+        #[cfg(feature = "std")]
+        impl $(<$T>)? From<$type> for std::io::Error {
+            fn from(error: $type) -> Self {
+                $crate::errno::Errno::from(error).into()
+            }
+        }
+    )*};
+}
+pub(crate) use std_error;
+
 macro_rules! name_of {
     (-) => {
         ""

@@ -225,6 +225,10 @@ pub(crate) unsafe fn decode_fd(ret: Reg) -> Result<OwnedFd, Errno> {
 ///
 /// With the feature `std`, also the types of std that have one: `File`, the
 /// standard streams, sockets, the pipes of a child, and std's own descriptors.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a descriptor for barecall",
+    note = "for the types of std, turn on barecall's feature `std`"
+)]
 pub trait AsFd {
     /// Borrows the descriptor.
     fn as_fd(&self) -> BorrowedFd<'_>;
@@ -360,3 +364,40 @@ mod std_impls {
         }
     }
 }
+
+/// With the feature `std`, lets types that are a descriptor be one for std too.
+macro_rules! std_as_fd {
+    ($($type:ty),* $(,)?) => {$(
+        #[cfg(feature = "std")]
+        impl std::os::fd::AsFd for $type {
+            #[inline]
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                $crate::fd::AsFd::as_fd(self).into()
+            }
+        }
+    )*};
+}
+pub(crate) use std_as_fd;
+
+/// With the feature `std`, turns types that become an [`OwnedFd`] into std's
+/// owned descriptor and `File`.
+macro_rules! std_into_fd {
+    ($($type:ty),* $(,)?) => {$(
+        #[cfg(feature = "std")]
+        impl From<$type> for std::os::fd::OwnedFd {
+            #[inline]
+            fn from(file: $type) -> Self {
+                $crate::fd::OwnedFd::from(file).into()
+            }
+        }
+
+        #[cfg(feature = "std")]
+        impl From<$type> for std::fs::File {
+            #[inline]
+            fn from(file: $type) -> Self {
+                $crate::fd::OwnedFd::from(file).into()
+            }
+        }
+    )*};
+}
+pub(crate) use std_into_fd;

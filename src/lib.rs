@@ -17,13 +17,13 @@
 //! | the clock and random bytes without a system call | [`vdso`], [`time`] |
 //! | running programs | [`spawn`], [`process`] |
 //! | threads, signals, futexes without libc | [`thread`], [`signal`], [`futex`] |
-//! | what an init does | [`mount`], [`system`], [`process`] |
+//! | what an init does | [`guide::init`], [`mount`], [`system`], [`process`] |
 //! | `_start`: a program without libc, and how to link it | [`rt`] |
 //! | files, memory, events, sockets | [`io`], [`fs`], [`mm`], [`event`], [`net`] |
 //! | any other system call | [`syscall!`], [`nr`] |
 //!
 //! Coming from libc, nix, rustix, memfd or userfaultfd: [`guide::migrating`].
-//! What needs which kernel: [`guide::kernels`].
+//! What needs which kernel: [`guide::kernels`]. A whole init: [`guide::init`].
 //!
 //! # A program without libc
 //!
@@ -59,6 +59,7 @@
 //!
 //! fn main() -> Result<(), Errno> {
 //!     // Sealed against every change, and therefore safe to map as a slice.
+//!     // Not executable either, which needs Linux 6.3: see `MemfdOptions::exec`.
 //!     let blob = MemfdOptions::new().create_frozen(c"greeting", b"hello")?;
 //!     let map = blob.map()?;
 //!     assert_eq!(&*map, b"hello");
@@ -89,8 +90,8 @@
 //! 7. **The raw layer is public**: [`syscall!`] serves what has no function yet.
 //! 8. **Pointers keep their provenance** on the way to the kernel and back.
 //!
-//! Each function names its errors, the first kernel that has it, and its manual
-//! page. The oldest kernel that the tests run on is 5.10.
+//! Each call names its errors, its manual page, and the first kernel that has
+//! it where older ones are met. The oldest kernel that the tests run on is 5.10.
 //!
 //! # Features
 //!

@@ -457,6 +457,8 @@ impl AsFd for Pagemap {
     }
 }
 
+crate::fd::std_as_fd!(Pagemap);
+
 /// The regions that match, from [`Pagemap::scan`].
 #[derive(Debug)]
 #[must_use = "nothing is scanned until it is iterated over"]

@@ -66,8 +66,8 @@ enum Group {
 /// A program to start, and how.
 ///
 /// The child is made by `clone3` with `CLONE_VM`, `CLONE_VFORK`,
-/// `CLONE_CLEAR_SIGHAND` and `CLONE_PIDFD` (since Linux 5.5). Without further
-/// words the program has the descriptors that are not close-on-exec, the
+/// `CLONE_CLEAR_SIGHAND` and `CLONE_PIDFD` (since Linux 5.5). If
+/// nothing else is asked for, the program has the descriptors that are not close-on-exec, the
 /// working directory and the process group of the caller. It begins with no
 /// signal blocked; signals with a handler are back to their default, and
 /// ignored ones stay ignored.
@@ -424,7 +424,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Its number, which is its until somebody has waited for it.
+    /// Its number, which no other process gets before it has been waited for.
     #[inline]
     pub const fn pid(&self) -> Pid {
         self.pid
@@ -561,6 +561,8 @@ impl fmt::Display for SpawnError {
         fmt::Display::fmt(&self.errno, f)
     }
 }
+
+crate::errno::std_error!(SpawnError);
 
 impl core::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {

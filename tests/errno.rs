@@ -93,3 +93,24 @@ fn std_knows_it_by_its_kind() {
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
 }
+
+#[cfg(feature = "std")]
+#[test]
+fn errors_of_compositions_become_errors_of_std() {
+    use barecall::{fs, memfd, spawn, tmpfile, userfaultfd};
+
+    fn becomes<T: Into<std::io::Error>>() {}
+    becomes::<memfd::NotFrozen>();
+    becomes::<memfd::Refused<memfd::Memfd>>();
+    becomes::<spawn::SpawnError>();
+    becomes::<tmpfile::LinkError>();
+    becomes::<userfaultfd::OpenError>();
+    becomes::<userfaultfd::Unresolved<()>>();
+
+    let file = tmpfile::TmpfileOptions::new()
+        .linkable(fs::CWD, c"/tmp")
+        .unwrap();
+    let refused = file.replace(fs::CWD, c"a/b", tmpfile::Durability::None);
+    let error = std::io::Error::from(refused.unwrap_err());
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}

@@ -148,4 +148,41 @@ mod with_std {
         reader.read_to_string(&mut all).unwrap();
         assert_eq!(all, "x");
     }
+
+    #[test]
+    fn each_type_that_is_a_descriptor_is_one_for_std() {
+        use barecall::memfd::{Exec, Frozen, Memfd, MemfdOptions};
+        use barecall::tmpfile::{Anonymous, Linkable, Named, TmpfileOptions};
+        use std::os::fd::{AsRawFd as _, OwnedFd};
+
+        fn lent<T: std::os::fd::AsFd>() {}
+        fn given<T: Into<OwnedFd> + Into<std::fs::File>>() {}
+        lent::<barecall::kcmp::proc::Process>();
+        lent::<barecall::memfd::MemoryFile>();
+        lent::<barecall::pagemap::Pagemap>();
+        lent::<Named>();
+        lent::<barecall::tmpfile::Tmpfile>();
+        lent::<barecall::userfaultfd::Userfaultfd>();
+        given::<Anonymous>();
+        given::<Frozen>();
+        given::<Linkable>();
+        given::<Memfd>();
+        given::<barecall::userfaultfd::Userfaultfd>();
+
+        let options = MemfdOptions::new().exec(Exec::SystemDefault);
+        let memfd = options.create(c"file").unwrap();
+        let number = memfd.as_fd().as_raw_fd();
+        let mut file = std::fs::File::from(memfd);
+        assert_eq!(file.as_raw_fd(), number);
+        file.write_all(b"by std").unwrap();
+
+        let anonymous = TmpfileOptions::new().anonymous(barecall::fs::CWD, c"/tmp");
+        assert_eq!(
+            std::fs::File::from(anonymous.unwrap())
+                .metadata()
+                .unwrap()
+                .len(),
+            0
+        );
+    }
 }

@@ -186,6 +186,34 @@ pub fn write_all<Fd: AsFd>(fd: Fd, mut buf: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A descriptor to format text to: `write!` for programs without std.
+///
+/// Each piece of the text is a [`write_all`] of its own; nothing is kept back.
+/// `fmt::Error` says that one failed, and not why.
+///
+/// ```
+/// use barecall::io::{self, FdWriter};
+/// use core::fmt::Write;
+///
+/// # #[derive(Debug)] enum Failed { Os(barecall::Errno), Fmt(core::fmt::Error) }
+/// # impl From<barecall::Errno> for Failed { fn from(e: barecall::Errno) -> Self { Self::Os(e) } }
+/// # impl From<core::fmt::Error> for Failed { fn from(e: core::fmt::Error) -> Self { Self::Fmt(e) } }
+/// let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// writeln!(FdWriter(&writer), "{} of {}", 1, 2)?;
+/// let mut text = [0; 16];
+/// let n = io::read(&reader, &mut text)?;
+/// assert_eq!(&text[..n], b"1 of 2\n");
+/// # Ok::<(), Failed>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FdWriter<Fd>(pub Fd);
+
+impl<Fd: AsFd> fmt::Write for FdWriter<Fd> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        write_all(&self.0, s.as_bytes()).map_err(|_| fmt::Error)
+    }
+}
+
 /// `pread64(fd, buf, count, offset)`: reads at `offset`, leaving the file
 /// offset alone.
 ///

@@ -199,6 +199,8 @@ impl AsFd for Process {
     }
 }
 
+crate::fd::std_as_fd!(Process);
+
 /// A directory of /proc whose names are numbers. Others are left out.
 ///
 /// An error ends it.

@@ -45,7 +45,7 @@ use core::ops::Range;
 /// So a sealed executable proves nothing to who did not seal it, and
 /// [`verify`](Self::verify) refuses that combination as
 /// [`NotFrozen::ImpliedByExec`]; [`verify_executable`](Self::verify_executable)
-/// is for who knows better.
+/// is for callers that know more.
 ///
 /// # What can still happen
 ///
@@ -145,12 +145,7 @@ impl<T> From<Refused<T>> for Errno {
     }
 }
 
-#[cfg(feature = "std")]
-impl<T> From<Refused<T>> for std::io::Error {
-    fn from(refused: Refused<T>) -> Self {
-        Errno::from(refused.why).into()
-    }
-}
+crate::errno::std_error!(NotFrozen, Refused<T> where T);
 
 /// What [`Frozen::verify_or_seal`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -169,7 +164,8 @@ impl Memfd {
     ///
     /// The memfd comes back with the reason: [`NotFrozen::Os`] with `EBUSY` if
     /// somebody could still write (a [`SharedMap`](super::SharedMap) that lives;
-    /// see [`fcntl_add_seals`]), with `EPERM` if it cannot be sealed.
+    /// see [`fcntl_add_seals`]), with `EPERM` if it cannot be sealed (any more:
+    /// a file that has [`Seals::SEAL`] already is for [`Frozen::verify`]).
     /// [`NotFrozen::ImpliedByExec`] if [`Seals::EXEC`] was added to an
     /// executable before: use [`freeze_with`](Self::freeze_with).
     ///

@@ -238,25 +238,8 @@ impl From<Memfd> for OwnedFd {
     }
 }
 
-#[cfg(feature = "std")]
-mod std_impls {
-    use super::{Frozen, Memfd};
-    use std::os::fd as std_fd;
-
-    impl std_fd::AsFd for Memfd {
-        #[inline]
-        fn as_fd(&self) -> std_fd::BorrowedFd<'_> {
-            crate::fd::AsFd::as_fd(self).into()
-        }
-    }
-
-    impl std_fd::AsFd for Frozen {
-        #[inline]
-        fn as_fd(&self) -> std_fd::BorrowedFd<'_> {
-            crate::fd::AsFd::as_fd(self).into()
-        }
-    }
-}
+crate::fd::std_as_fd!(Memfd, Frozen, Tmpfile, MemoryFile);
+crate::fd::std_into_fd!(Memfd, Frozen, Tmpfile);
 
 /// What a mapping has to know of its file.
 #[derive(Clone, Copy, Debug)]

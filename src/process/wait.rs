@@ -7,6 +7,7 @@ use crate::signal::Signal;
 use crate::syscall::syscall_out;
 use crate::{nr, syscall};
 use bitflags::bitflags;
+use core::fmt;
 
 bitflags! {
     /// `W*` for [`wait4`] and [`waitid`].
@@ -136,6 +137,26 @@ impl WaitStatus {
             Self::Exited(status) => Some(status),
             Self::Killed { signal, .. } => Some(128 | signal.as_raw() as u8),
             _ => None,
+        }
+    }
+}
+
+/// In words: "exited with status 7", "killed by SIGSEGV (core dumped)".
+impl fmt::Display for WaitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Killed {
+                signal,
+                core_dumped,
+            } => {
+                write!(f, "killed by {signal}")?;
+                f.write_str(if *core_dumped { " (core dumped)" } else { "" })
+            }
+            Self::Stopped(signal) => write!(f, "stopped by {signal}"),
+            Self::Trapped(bits) => write!(f, "stopped for its tracer ({bits:#x})"),
+            Self::Continued => f.write_str("continued"),
+            Self::Unknown(word) => write!(f, "changed in an unknown way ({word:#x})"),
         }
     }
 }

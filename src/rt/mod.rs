@@ -58,15 +58,27 @@
 //!
 //! `-Tbarecall.x` is the linker script of this crate: two segments without
 //! padding, no unwind tables, no notes. Everything works without it too, some
-//! hundred bytes larger. For an address that changes with every start
+//! hundred bytes larger; `-static` is then not to be forgotten: a program that
+//! names the dynamic linker is loaded by it, and crashes at once. For an address that changes with every start
 //! (static-pie), leave the script and `-no-pie` away and say `-static-pie`;
 //! the program then relocates itself before `main`, on stable, RELA and RELR,
 //! and makes its relocated constants read-only.
 //!
+//! # When it does not link
+//!
+//! | message | what is missing |
+//! |---|---|
+//! | `duplicate symbol: _start`, in `Scrt1.o` | `build.rs`, or its `-nostartfiles` |
+//! | `barecall.x links programs that do not move` | `-no-pie`, which the script needs |
+//! | `a program without libc cannot unwind` | `panic = "abort"` in this profile, of the workspace's own `Cargo.toml` |
+//! | `a program without libc has no test harness` | `test = false` in its `[[bin]]` |
+//! | `barecall_has_its_feature_std_here...` | `-p`: another package of the same build turns `std` on |
+//! | `found duplicate lang item panic_impl` | `#![no_std]` |
+//!
 //! # Linkers and profiles
 //!
 //! Tried with every one of these, on both architectures
-//! (`tests/host_downstream.rs`, ten programs each): rust-lld or lld and GNU ld;
+//! (eleven programs each): rust-lld or lld and GNU ld;
 //! opt-level 0 with debug assertions, 3, "z", and 3 with fat LTO. Bytes of a
 //! stripped program that writes three bytes and exits, x86_64, lld:
 //!
@@ -91,7 +103,8 @@
 //! | [`personality!`](crate::personality!) | `rust_eh_personality` and `_Unwind_Resume`, which the compiled `core` and `alloc` refer to |
 //! | [`panic_handler!`](crate::panic_handler!) | a panic handler that says where, and aborts |
 //!
-//! Who brings one of these names the others singly. An allocator is yours to
+//! A program that has one of these from elsewhere uses the other macros and
+//! not `entry!`. An allocator is yours to
 //! bring (`#[global_allocator]`), and nothing here needs one. There is no
 //! thread-local storage: `#[thread_local]` and C code that expects it do not
 //! work, and neither do constructors in `.init_array`.
@@ -105,6 +118,7 @@ pub use relocate::relocate;
 
 use crate::auxv::Auxv;
 use crate::errno::Errno;
+use crate::fd::BorrowedFd;
 use crate::{io, nr, syscall};
 use core::ffi::{CStr, c_char};
 use core::fmt;
@@ -255,7 +269,16 @@ impl fmt::Debug for Strings {
 }
 
 /// What `main` may return: `i32` (the exit status), `()` (0), an error (told
-/// on standard error, status 1), or nothing ever (`!`).
+/// on standard error, status 1; that links the printer of errors), or nothing
+/// ever (`!`).
+///
+/// ```
+/// fn allowed<T: barecall::rt::Exit>(_main: fn(barecall::rt::Start) -> T) {}
+///
+/// allowed(|_| 7);
+/// allowed(|_| Err::<(), _>(barecall::Errno::ENOENT));
+/// allowed(|_| -> ! { barecall::process::exit_group(7) });
+/// ```
 pub trait Exit {
     /// The exit status, of which the parent sees the low 8 bits.
     fn status(self) -> i32;
@@ -282,13 +305,31 @@ impl Exit for core::convert::Infallible {
     }
 }
 
+// Names `!`, which stable Rust allows only as what a function returns.
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub trait Returns {
+    type Value;
+}
+
+impl<T> Returns for fn() -> T {
+    type Value = T;
+}
+
+impl Exit for <fn() -> ! as Returns>::Value {
+    #[inline]
+    fn status(self) -> i32 {
+        self
+    }
+}
+
 impl<T: Exit> Exit for Result<T, Errno> {
     fn status(self) -> i32 {
         match self {
             Ok(value) => value.status(),
             Err(errno) => {
                 use fmt::Write as _;
-                let _ = writeln!(Stderr, "error: {errno}");
+                let _ = writeln!(stderr(), "error: {errno}");
                 1
             }
         }
@@ -308,15 +349,10 @@ pub unsafe fn run<T: Exit>(stack: *const usize, main: impl FnOnce(Start) -> T) -
     main(start).status()
 }
 
-/// Standard error for `write!`, one system call a piece.
-#[derive(Debug)]
-struct Stderr;
-
-impl fmt::Write for Stderr {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        // SAFETY: if 2 is closed, the write fails and nothing is lost.
-        io::write_all(unsafe { io::stderr() }, s.as_bytes()).map_err(|_| fmt::Error)
-    }
+/// Standard error for `write!`.
+fn stderr() -> io::FdWriter<BorrowedFd<'static>> {
+    // SAFETY: if 2 is closed, the write fails and nothing is lost.
+    io::FdWriter(unsafe { io::stderr() })
 }
 
 /// What `panic_handler!` calls: says what and where on standard error, and
@@ -324,7 +360,7 @@ impl fmt::Write for Stderr {
 #[doc(hidden)]
 pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
     use fmt::Write as _;
-    let _ = writeln!(Stderr, "{info}");
+    let _ = writeln!(stderr(), "{info}");
     abort()
 }
 
@@ -377,7 +413,12 @@ macro_rules! entry {
 #[macro_export]
 macro_rules! start {
     ($main:path) => {
-        #[cfg(panic = "unwind")]
+        #[cfg(test)]
+        ::core::compile_error!(
+            "a program without libc has no test harness: set test = false in its [[bin]]"
+        );
+
+        #[cfg(all(not(test), panic = "unwind"))]
         ::core::compile_error!(
             "a program without libc cannot unwind: set panic = \"abort\" in [profile.dev] and \
              [profile.release] of the workspace's Cargo.toml"

@@ -164,7 +164,7 @@ pub struct PlaceError {
 impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.step {
-            Step::Name => "the name is not a plain one: ",
+            Step::Name => "the name is empty or has a slash (give the directory apart): ",
             Step::OpenDir => "opening the directory: ",
             Step::Look => "looking at the name: ",
             Step::SyncFile => "fsync of the file: ",
@@ -187,6 +187,8 @@ impl fmt::Display for PlaceError {
 }
 
 impl core::error::Error for PlaceError {}
+
+crate::errno::std_error!(LinkError, PlaceError);
 
 impl From<PlaceError> for Errno {
     fn from(error: PlaceError) -> Self {

@@ -232,6 +232,9 @@ impl From<Linkable> for OwnedFd {
     }
 }
 
+crate::fd::std_as_fd!(Anonymous, Linkable, Named, Tmpfile);
+crate::fd::std_into_fd!(Anonymous, Linkable);
+
 /// By which of two ways a file without a name gets one. Both are one `linkat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {

@@ -179,3 +179,6 @@ impl From<Userfaultfd> for OwnedFd {
         uffd.fd
     }
 }
+
+crate::fd::std_as_fd!(Userfaultfd);
+crate::fd::std_into_fd!(Userfaultfd);

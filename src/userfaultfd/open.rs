@@ -112,12 +112,7 @@ impl fmt::Display for OpenError {
 
 impl core::error::Error for OpenError {}
 
-#[cfg(feature = "std")]
-impl From<OpenError> for std::io::Error {
-    fn from(error: OpenError) -> Self {
-        error.errno().into()
-    }
-}
+crate::errno::std_error!(OpenError);
 
 /// What a userfaultfd shall be.
 ///

@@ -573,6 +573,8 @@ impl<F> fmt::Display for Unresolved<F> {
 
 impl<F> core::error::Error for Unresolved<F> {}
 
+crate::errno::std_error!(Unresolved<F> where F);
+
 /// The fault is dropped, and so its thread faults again.
 impl<F> From<Unresolved<F>> for Errno {
     fn from(unresolved: Unresolved<F>) -> Self {

@@ -168,6 +168,18 @@ fn waitid_tells_exits_signals_stops_and_continues() {
     assert_eq!(wait(WaitOptions::EXITED | WaitOptions::NOWAIT), killed);
     assert_eq!(end(child), killed);
     assert_eq!(killed.shell_code(), Some(137));
+    assert_eq!(killed.to_string(), "killed by SIGKILL");
+}
+
+#[test]
+fn a_status_is_told_in_words() {
+    let said = |word: i32| WaitStatus::from_word(word).to_string();
+    assert_eq!(said(0x0700), "exited with status 7");
+    assert_eq!(said(0x8b), "killed by SIGSEGV (core dumped)");
+    assert_eq!(said(0x147f), "stopped by SIGTSTP");
+    assert_eq!(said(0xffff), "continued");
+    assert_eq!(said(0x1057f), "stopped for its tracer (0x105)");
+    assert_eq!(said(0x12345), "changed in an unknown way (0x12345)");
 }
 
 /// PRC-084

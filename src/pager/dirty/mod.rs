@@ -74,12 +74,7 @@ impl fmt::Display for TrackerError {
 
 impl core::error::Error for TrackerError {}
 
-#[cfg(feature = "std")]
-impl From<TrackerError> for std::io::Error {
-    fn from(error: TrackerError) -> Self {
-        error.errno().into()
-    }
-}
+crate::errno::std_error!(TrackerError);
 
 /// Which pages of this process's memory were written, since they were last
 /// asked about.
