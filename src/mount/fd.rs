@@ -220,8 +220,8 @@ bitflags! {
 ///
 /// # Errors
 ///
-/// `EBUSY`: no [`FsConfig::Create`] before, or done already. `EINVAL`: an
-/// unknown flag. `EPERM`: no `CAP_SYS_ADMIN`. `EMFILE`, `ENFILE`, `ENOMEM`.
+/// `EINVAL`: no [`FsConfig::Create`] before, or an unknown flag. `EBUSY`: done
+/// already. `EPERM`: no `CAP_SYS_ADMIN`. `EMFILE`, `ENFILE`, `ENOMEM`.
 ///
 /// See [`fsopen`] for an example.
 ///
