@@ -4,6 +4,9 @@
 //! other, each for at most its time, with nothing left over from the one
 //! before, says how each ended, and powers off. The lines that begin with
 //! `matrix:` are what `tests/matrix` reads.
+//!
+//! Under another process 1, which is `init` of these examples, it is the program
+//! that tests that one: see [`under_init`].
 #![no_std]
 #![no_main]
 
@@ -12,12 +15,13 @@ use barecall::fs::{self, CWD, Mode, OFlags};
 use barecall::io::{self, DupFlags};
 use barecall::mount::{MountFlags, mount};
 use barecall::process::{
-    CStrArray, CStrings, Pid, WaitOptions, WaitStatus, WaitTarget, execve, exit_group, fork, wait4,
+    CStrArray, CStrings, Pid, WaitOptions, WaitStatus, WaitTarget, execve, exit_group, fork,
+    getpgid, getpid, getppid, wait4,
 };
 use barecall::rt::Start;
 use barecall::signal::{self, How, KillTarget, SigSet, Signal};
 use barecall::system::{self, RebootCommand};
-use barecall::time::Timespec;
+use barecall::time::{self, Timespec};
 use barecall::{Errno, nr, syscall};
 use core::ffi::{CStr, c_char};
 use core::fmt::{self, Write as _};
@@ -26,6 +30,15 @@ use core::ptr::null;
 barecall::entry!(main);
 
 fn main(_start: Start) -> i32 {
+    if getpid() != Pid::INIT {
+        return match under_init() {
+            Ok(()) => 0,
+            Err(errno) => {
+                say(format_args!("cannot test init: {errno}"));
+                1
+            }
+        };
+    }
     prepare();
     let mut list = [0; 16 * 1024];
     match read_file(c"/programs", &mut list) {
@@ -52,6 +65,93 @@ fn say(message: fmt::Arguments<'_>) {
     }
     let _ = writeln!(Console, "matrix: {message}");
 }
+
+/// What `init -M` promises to its program: where it is, what is mounted, that
+/// signals arrive, that orphans are reaped. Then it ends, with a process left
+/// behind, and the machine goes off.
+fn under_init() -> Result<(), Errno> {
+    let parent = getppid().map_or(0, Pid::as_raw);
+    let leads = getpgid(None)? == Some(getpid());
+    say(format_args!(
+        "init: child of {parent}, leads its group: {leads}"
+    ));
+
+    let mut mounts = [0; 4096];
+    let mounts = &*read_file(c"/proc/mounts", &mut mounts)?;
+    for line in mounts.split(|&byte| byte == b'\n') {
+        let mut words = line.split(|&byte| byte == b' ');
+        if let (Some(_), Some(place), Some(kind)) = (words.next(), words.next(), words.next()) {
+            let text = |word| core::str::from_utf8(word).unwrap_or("?");
+            say(format_args!("init: mounted {} {}", text(place), text(kind)));
+        }
+    }
+
+    let all = SigSet::ALL;
+    signal::sigprocmask(How::BLOCK, all)?;
+    let mut forwarded = 0;
+    for sent in NOT_FORWARDED.complement() {
+        signal::kill(Pid::INIT, sent)?;
+        let got = signal::sigtimedwait(all.without(Signal::SIGCHLD), None)?;
+        forwarded += u32::from(got.signal() == Some(sent));
+    }
+    say(format_args!("init: forwarded {forwarded} signals"));
+
+    let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+    let orphans = 100;
+    for _ in 0..orphans {
+        // SAFETY: one thread; the children make system calls and exit.
+        unsafe {
+            match fork()? {
+                Some(child) => wait4(WaitTarget::Pid(child), WaitOptions::empty())?,
+                None => {
+                    let orphan = fork()?.unwrap_or_else(|| exit_group(0));
+                    let _ = io::write(&writer, &orphan.as_raw().to_ne_bytes());
+                    exit_group(0)
+                }
+            };
+        }
+    }
+    let mut reaped = 0;
+    let mut number = [0; 4];
+    while reaped < orphans && io::read(&reader, &mut number)? == number.len() {
+        let Some(orphan) = Pid::from_raw(i32::from_ne_bytes(number)) else {
+            break;
+        };
+        // A zombie too can be signalled.
+        while signal::kill(orphan, None) != Err(Errno::ESRCH) {
+            let moment = Timespec {
+                tv_sec: 0,
+                tv_nsec: 1_000_000,
+            };
+            let _ = time::nanosleep(&moment)?;
+        }
+        reaped += 1;
+    }
+    say(format_args!("init: reaped {reaped} orphans"));
+
+    // SAFETY: one thread; the child only waits.
+    if unsafe { fork() }?.is_none() {
+        loop {
+            let _ = signal::sigsuspend(all);
+        }
+    }
+    say(format_args!("init: program ends"));
+    Ok(())
+}
+
+/// What nobody can take, what means init itself, and its own faults.
+const NOT_FORWARDED: SigSet = SigSet::of(&[
+    Signal::SIGKILL,
+    Signal::SIGSTOP,
+    Signal::SIGCHLD,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGABRT,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+]);
 
 fn prepare() {
     const NOTHING: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
