@@ -227,6 +227,48 @@ pub(crate) unsafe extern "C" fn munmap_and_exit(addr: Reg, len: usize) -> ! {
     )
 }
 
+/// The function that [`trace_sink!`](crate::trace_sink) put into the program,
+/// or null: a weak symbol, which the linker makes 0 where there is none.
+///
+/// By way of the global offset table, as compilers do it for a weak symbol in
+/// C: the one way that is right in a program that moves and in one that does
+/// not. Hidden, so that it is this program's, and not another library's.
+#[cfg(feature = "trace")]
+#[inline]
+pub(crate) fn trace_hook() -> *const c_void {
+    let hook;
+    // SAFETY: reads a word that the linker made.
+    unsafe {
+        asm!(
+            ".weak __barecall_trace_0_1",
+            ".hidden __barecall_trace_0_1",
+            "adrp {hook}, :got:__barecall_trace_0_1",
+            "ldr {hook}, [{hook}, :got_lo12:__barecall_trace_0_1]",
+            hook = out(reg) hook,
+            options(nostack, preserves_flags, pure, readonly),
+        )
+    }
+    hook
+}
+
+/// Where this is, and the frame that it is in: where a backtrace begins.
+#[cfg(feature = "trace")]
+#[inline(always)]
+pub(crate) fn here() -> (usize, usize) {
+    let (pc, frame);
+    // SAFETY: reads two registers.
+    unsafe {
+        asm!(
+            "adr {}, .",
+            "mov {}, x29",
+            out(reg) pc,
+            out(reg) frame,
+            options(nostack, preserves_flags, nomem),
+        )
+    }
+    (pc, frame)
+}
+
 /// What must be among the features of a userfaultfd for its write-protection
 /// to be believed: `UFFD_FEATURE_WP_HUGETLBFS_SHMEM`. Linux 5.10 claims the
 /// feature on aarch64, which has it since 6.10, and traps nothing.

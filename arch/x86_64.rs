@@ -178,6 +178,47 @@ pub(crate) unsafe extern "C" fn munmap_and_exit(addr: Reg, len: usize) -> ! {
     )
 }
 
+/// The function that [`trace_sink!`](crate::trace_sink) put into the program,
+/// or null: a weak symbol, which the linker makes 0 where there is none.
+///
+/// By way of the global offset table, as compilers do it for a weak symbol in
+/// C: the one way that is right in a program that moves and in one that does
+/// not. Hidden, so that it is this program's, and not another library's.
+#[cfg(feature = "trace")]
+#[inline]
+pub(crate) fn trace_hook() -> *const c_void {
+    let hook;
+    // SAFETY: reads a word that the linker made.
+    unsafe {
+        asm!(
+            ".weak __barecall_trace_0_1",
+            ".hidden __barecall_trace_0_1",
+            "mov {}, qword ptr [rip + __barecall_trace_0_1@GOTPCREL]",
+            out(reg) hook,
+            options(nostack, preserves_flags, pure, readonly),
+        )
+    }
+    hook
+}
+
+/// Where this is, and the frame that it is in: where a backtrace begins.
+#[cfg(feature = "trace")]
+#[inline(always)]
+pub(crate) fn here() -> (usize, usize) {
+    let (pc, frame);
+    // SAFETY: reads two registers.
+    unsafe {
+        asm!(
+            "lea {}, [rip]",
+            "mov {}, rbp",
+            out(reg) pc,
+            out(reg) frame,
+            options(nostack, preserves_flags, nomem),
+        )
+    }
+    (pc, frame)
+}
+
 /// What must be among the features of a userfaultfd for its write-protection
 /// to be believed: nothing (since Linux 5.7, it is there or said not to be).
 pub(crate) const UFFD_WP_PROOF: u64 = 0;

@@ -19,6 +19,22 @@ cfg_if::cfg_if! {
 
 pub use imp::*;
 
+// The one place where calls are traced: these stand before those of `imp`.
+// Without the feature, nothing stands there.
+#[cfg(feature = "trace")]
+pub use crate::hook::{
+    syscall0, syscall1, syscall1_noreturn, syscall2, syscall3, syscall4, syscall5, syscall6,
+};
+
+/// The stubs themselves, whose calls nobody traces.
+#[cfg(feature = "trace")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
+pub mod untraced {
+    pub use super::imp::{
+        syscall0, syscall1, syscall1_noreturn, syscall2, syscall3, syscall4, syscall5, syscall6,
+    };
+}
+
 /// A machine register that goes into a system call or comes out of it.
 ///
 /// A pointer type, so that an operand which is a pointer keeps its provenance

@@ -21,6 +21,7 @@
 //! | `_start`: a program without libc, and how to link it | [`rt`] |
 //! | files, memory, events, sockets | [`io`], [`fs`], [`mm`], [`event`], [`net`] |
 //! | any other system call | [`syscall!`], [`nr`] |
+//! | what a program asks of the kernel, where no strace is | `trace`, a feature |
 //!
 //! Coming from libc, nix, rustix, memfd or userfaultfd: [`guide::migrating`].
 //! What needs which kernel: [`guide::kernels`]. A whole init: [`guide::init`].
@@ -101,6 +102,11 @@
 //! `pager` adds the module of that name: serving page faults from a source of
 //! pages, and tracking of writes and of working sets, over [`userfaultfd`].
 //!
+//! `trace` lets a program tell its own system calls as strace does, to a
+//! descriptor, to a ring in memory, or to a function: the module `trace`. Without
+//! it, the stubs are what they are; with it, and in a program that does not
+//! declare where its trace goes, a call costs a load and a branch more.
+//!
 //! # SVE
 //!
 //! On aarch64, a function with `#[target_feature(enable = "sve")]` must not
@@ -126,6 +132,8 @@ extern crate std;
 pub mod arch;
 pub mod errno;
 pub mod fd;
+#[cfg(feature = "trace")]
+mod hook;
 pub mod nr;
 pub mod syscall;
 
@@ -157,6 +165,9 @@ pub mod vdso;
 #[cfg_attr(docsrs, doc(cfg(feature = "pager")))]
 pub mod pager;
 pub mod spawn;
+#[cfg(feature = "trace")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
+pub mod trace;
 
 // Beside them: program start.
 pub mod rt;

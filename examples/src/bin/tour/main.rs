@@ -16,6 +16,10 @@
 //! At the end it says how long that took, by the vDSO's clock: without a
 //! system call, where the kernel gives one.
 //!
+//! Built with `--features trace`, it tells its own system calls on standard
+//! error, with `TRACE` in the environment saying which: `TRACE=all`,
+//! `TRACE=ioctl,userfaultfd`, `TRACE='!write'`.
+//!
 //! What the kernel does not have is told, and the tour goes on. The exit status
 //! is 0, 1 after a failure, 127 when COMMAND could not be run.
 #![no_std]
@@ -35,6 +39,17 @@ use barecall_examples::Out;
 use core::fmt::Write as _;
 
 barecall::entry!(main);
+
+#[cfg(feature = "trace")]
+mod tracing {
+    use barecall::trace::{Filter, Trace};
+
+    pub static FILTER: Filter = Filter::none();
+
+    barecall::trace_sink! {
+        static TRACE = Trace::to_fd(2).filter(&FILTER).threads().times();
+    }
+}
 
 /// Why a part of the tour did not come to its end.
 enum Stop {
@@ -77,6 +92,14 @@ fn main(start: Start) -> i32 {
     // SAFETY: 1 is standard output; if it is closed, writing says so.
     let mut out = Out::new(unsafe { io::stdout() });
     let mut status = 0;
+    #[cfg(feature = "trace")]
+    if let Some(Ok(calls)) = start.var("TRACE").map(core::ffi::CStr::to_str)
+        && let Err(unknown) = tracing::FILTER.parse(calls)
+    {
+        let _ = writeln!(out, "TRACE: {unknown}");
+        let _ = out.flush();
+        return 1;
+    }
     let clock = Clock::new(&start);
     let begin = clock.now();
 

@@ -1,0 +1,176 @@
+//! Tells its own system calls to descriptor 9, for tests/host_trace.rs, which
+//! compares them with what strace says. Makes many kinds of calls, well and
+//! badly, in the directory that is its argument.
+#![no_std]
+#![no_main]
+
+use barecall::trace::Trace;
+use barecall::{Errno, nr, process, rt::Start, syscall};
+
+barecall::entry!(main);
+
+barecall::trace_sink! {
+    static TRACE = Trace::to_fd(9).threads().times();
+}
+
+/// Makes each call, whatever it answers.
+macro_rules! make {
+    ($($call:ident($($arg:expr),*);)*) => {$(
+        // SAFETY: memory of this program, which expects what is done to it.
+        let _ = unsafe { syscall!(nr::$call $(, $arg)*) };
+    )*};
+}
+
+fn main(start: Start) -> i32 {
+    let Some(dir) = start.args().nth(1) else {
+        return 1;
+    };
+    let null = core::ptr::null::<u8>();
+    let nowhere = core::ptr::without_provenance::<u8>(0x10);
+    let mut buf = [0_u8; 4096];
+    let mut words = [0_u64; 16];
+    let b = buf.as_mut_ptr();
+    let w = words.as_mut_ptr();
+    const CWD: i32 = -100;
+
+    make! {
+        CHDIR(dir);
+        // Files. 3 is the first descriptor that is free.
+        OPENAT(CWD, c"/no/such\tfile\n\"\\\x7f7\x01", 0o2000000);
+        OPENAT(CWD, c"file", 0o2000102 | 0o1000, 0o640);
+        FSTAT(3, b);
+        WRITE(3, b"some text\n\0\x01\x32\xff of more than thirty-two bytes".as_ptr(), 40);
+        WRITE(3, null, 0);
+        WRITE(3, nowhere, 5);
+        LSEEK(3, -5_i64, 2);
+        READ(3, b, 100);
+        READ(3, b, 100);
+        PREAD64(3, b, 4, 1);
+        PWRITE64(3, c"x", 1, 100_000);
+        FTRUNCATE(3, 4096);
+        FALLOCATE(3, 3, 0, 100);
+        FSYNC(3);
+        FDATASYNC(3);
+        FLOCK(3, 6);
+        FCNTL(3, 1);
+        FCNTL(3, 2, 0);
+        FCNTL(3, 1);
+        FCNTL(3, 3);
+        FCNTL(3, 4, 0o4000);
+        FCNTL(3, 1030, 8);
+        CLOSE(8);
+        DUP3(3, 8, 0o2000000);
+        DUP3(3, 3, 0);
+        CLOSE(8);
+        CLOSE(8);
+        CLOSE(3);
+        OPENAT2(CWD, c"file", words.as_ptr(), 24);
+        CLOSE(3);
+        NEWFSTATAT(CWD, c"file", b, 0);
+        NEWFSTATAT(CWD, c"none", b, 0x100);
+        NEWFSTATAT(CWD, c"/dev/null", b, 0);
+        NEWFSTATAT(1, c"", b, 0x1000);
+        FACCESSAT(CWD, c"file", 6);
+        FACCESSAT(CWD, c"file", 0);
+        FACCESSAT2(CWD, c"file", 4, 0x200);
+        MKDIRAT(CWD, c"sub", 0o755);
+        MKDIRAT(CWD, c"sub", 0o7);
+        OPENAT(CWD, c"sub", 0o2000000 | 0x10000);
+        LINKAT(CWD, c"file", CWD, c"sub/link", 0);
+        LINKAT(3, c"", CWD, c"x", 0x1000);
+        SYMLINKAT(c"file", CWD, c"symlink");
+        READLINKAT(CWD, c"symlink", b, 100);
+        READLINKAT(CWD, c"file", b, 100);
+        RENAMEAT2(CWD, c"sub/link", CWD, c"symlink", 2);
+        UNLINKAT(CWD, c"symlink", 0);
+        UNLINKAT(CWD, c"sub/link", 0);
+        UNLINKAT(CWD, c"sub", 0x200);
+        FCHMODAT(CWD, c"file", 0o600);
+        GETCWD(b, 4096);
+        GETCWD(b, 1);
+        UMASK(0o27);
+        UNLINKAT(CWD, nowhere, 0);
+        UNLINKAT(CWD, null, 0);
+        CLOSE(3);
+        CLOSE_RANGE(100, 200, 4);
+        // Without a name.
+        MEMFD_CREATE(c"memory", 3);
+        FCNTL(3, 1034);
+        FCNTL(3, 1033, 6);
+        FCNTL(3, 1034);
+        CLOSE(3);
+        PIPE2(w, 0o2004000);
+        READ(3, b, 10);
+        WRITEV(4, w, 0);
+        EVENTFD2(3, 0o2000000);
+        CLOSE(3);
+        CLOSE(4);
+        CLOSE(5);
+        // Memory.
+        MMAP(0, 8192, 3, 0x22, -1, 0);
+        MMAP(0, 8192, 0, 0x4022, -1, 0);
+        MMAP(0, 0, 1, 1, 3, 4096);
+        MPROTECT(nowhere, 4096, 5);
+        MUNMAP(nowhere, 4096);
+        MADVISE(0, 0, 4);
+        MADVISE(0, 4096, 14);
+        BRK(0);
+        // Signals and time.
+        RT_SIGPROCMASK(0, w, 0, 8);
+        RT_SIGPROCMASK(0, 0, w, 8);
+        RT_SIGPROCMASK(7, w, w, 8);
+        RT_SIGACTION(10, 0, w, 8);
+        RT_SIGACTION(9, w, 0, 8);
+        KILL(0x7fff_fffe, 10);
+        CLOCK_GETRES(1, w);
+        CLOCK_GETRES(99, w);
+        CLOCK_NANOSLEEP(1, 0, w, 0);
+        // Processes.
+        GETPID();
+        GETPPID();
+        GETUID();
+        SETSID();
+        GETPGID(0);
+        PRCTL(15, c"traced");
+        PRLIMIT64(0, 7, 0, w);
+        PRLIMIT64(0, 99, 0, w);
+        KCMP(1, 1, 0, 1, 2);
+        WAIT4(-1, w, 1, 0);
+        WAITID(0, 0, w, 5, 0);
+        SCHED_YIELD();
+        FUTEX(w, 1, 1);
+        FUTEX(w, 0x80, 77, 0);
+        GETRANDOM(b, 8, 1);
+        GETRANDOM(b, 0, 0);
+        EPOLL_CREATE1(0o2000000);
+        EPOLL_CTL(3, 2, 0, 0);
+        CLOSE(3);
+        SOCKET(1, 0o2000001, 0);
+        CLOSE(3);
+        SOCKET(77, 1, 0);
+        TIMERFD_CREATE(1, 0o2000000);
+        CLOSE(3);
+        EXECVE(c"/no/program", null, null);
+        NEWFSTATAT(CWD, c"file", nowhere, 0);
+    }
+    // SAFETY: the child makes calls and exits.
+    match unsafe { process::fork() } {
+        Ok(None) => {
+            make! {
+                GETPPID();
+                CLOSE(77);
+            }
+            process::exit_group(3)
+        }
+        Ok(Some(child)) => {
+            make! {
+                WAIT4(child.as_raw(), w, 0, 0);
+            }
+        }
+        Err(_) => return 1,
+    }
+    if (TRACE.lost(), Errno::EPERM.raw()) != (0, 1) {
+        return 1;
+    }
+    process::exit_group(7)
+}
