@@ -5,7 +5,7 @@ use crate::nr;
 use crate::syscall::Arg;
 
 /// The longest line; what does not fit is cut, and ends in `...`.
-pub(super) const LONGEST: usize = 1024;
+pub(in crate::trace) const LONGEST: usize = 1024;
 const CUT: &[u8] = b"...\n";
 
 /// What strace shows of data that is not a path.
@@ -14,15 +14,17 @@ const SHOWN: usize = 32;
 const PATH: usize = 512;
 
 /// On the stack of whoever makes the call: no allocation, nothing shared.
-pub(super) struct Line {
+pub(in crate::trace) struct Line {
     buf: [u8; LONGEST],
     len: usize,
     /// The number of this thread, which is how its memory is asked for.
-    pub(super) thread: u32,
+    pub(in crate::trace) thread: u32,
 }
 
 impl Line {
-    pub(super) fn new(thread: u32) -> Self {
+    // Inlined, or there would be two of it on the stack.
+    #[inline(always)]
+    pub(in crate::trace) fn new(thread: u32) -> Self {
         Self {
             buf: [0; LONGEST],
             len: 0,
@@ -30,17 +32,17 @@ impl Line {
         }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(in crate::trace) fn as_bytes(&self) -> &[u8] {
         self.buf.get(..self.len).unwrap_or_default()
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(in crate::trace) fn text(&mut self, text: &str) {
         for byte in text.bytes() {
             self.byte(byte);
         }
     }
 
-    pub(super) fn byte(&mut self, byte: u8) {
+    pub(in crate::trace) fn byte(&mut self, byte: u8) {
         // Room is kept for the end.
         if let Some(room) = self.buf.get_mut(..LONGEST - CUT.len())
             && let Some(at) = room.get_mut(self.len)
@@ -51,7 +53,7 @@ impl Line {
     }
 
     /// Ends the line, and says if it was cut.
-    pub(super) fn end(&mut self) {
+    pub(in crate::trace) fn end(&mut self) {
         let end = if self.len < LONGEST - CUT.len() {
             b"\n"
         } else {
@@ -64,7 +66,7 @@ impl Line {
     }
 
     /// A line of a backtrace, if there is room for a whole one.
-    pub(super) fn frame(&mut self, pc: usize) {
+    pub(in crate::trace) fn frame(&mut self, pc: usize) {
         if LONGEST - self.len > 32 {
             self.text(" > ");
             self.hex(pc as u64);
@@ -93,11 +95,11 @@ impl Line {
         }
     }
 
-    pub(super) fn unsigned(&mut self, number: u64) {
+    pub(in crate::trace) fn unsigned(&mut self, number: u64) {
         self.digits(number, 10);
     }
 
-    pub(super) fn signed(&mut self, number: i64) {
+    pub(in crate::trace) fn signed(&mut self, number: i64) {
         if number < 0 {
             self.byte(b'-');
         }
@@ -105,7 +107,7 @@ impl Line {
     }
 
     /// `0x1f`, and 0 as it is.
-    pub(super) fn hex(&mut self, number: u64) {
+    pub(in crate::trace) fn hex(&mut self, number: u64) {
         if number != 0 {
             self.text("0x");
         }
@@ -113,14 +115,14 @@ impl Line {
     }
 
     /// `0644`, and 0 as it is.
-    pub(super) fn octal(&mut self, number: u64) {
+    pub(in crate::trace) fn octal(&mut self, number: u64) {
         if number != 0 {
             self.byte(b'0');
         }
         self.digits(number, 8);
     }
 
-    pub(super) fn pointer(&mut self, address: usize) {
+    pub(in crate::trace) fn pointer(&mut self, address: usize) {
         match address {
             0 => self.text("NULL"),
             address => self.hex(address as u64),
@@ -128,7 +130,7 @@ impl Line {
     }
 
     /// `0.000012`
-    pub(super) fn seconds(&mut self, nanoseconds: u64) {
+    pub(in crate::trace) fn seconds(&mut self, nanoseconds: u64) {
         self.unsigned(nanoseconds / 1_000_000_000);
         self.byte(b'.');
         let mut micros = nanoseconds / 1000 % 1_000_000;
@@ -145,7 +147,7 @@ impl Line {
     /// The kernel does the reading, so that a bad pointer is an error and not a
     /// fault. By pages, because what a bad page does to the good one before it
     /// is not said.
-    pub(super) fn peek<'b>(&self, address: usize, into: &'b mut [u8]) -> &'b [u8] {
+    pub(in crate::trace) fn peek<'b>(&self, address: usize, into: &'b mut [u8]) -> &'b [u8] {
         #[repr(C)]
         #[doc(alias = "struct iovec")]
         struct Iovec {
@@ -193,19 +195,19 @@ impl Line {
     }
 
     /// So many words, or `None` if they are not all there.
-    pub(super) fn words<const N: usize>(&self, address: usize) -> Option<[u64; N]> {
+    pub(in crate::trace) fn words<const N: usize>(&self, address: usize) -> Option<[u64; N]> {
         let mut bytes = [[0; 8]; N];
         let whole = self.peek(address, bytes.as_flattened_mut()).len() == N * 8;
         whole.then(|| bytes.map(u64::from_le_bytes))
     }
 
-    pub(super) fn word(&self, address: usize) -> Option<u64> {
+    pub(in crate::trace) fn word(&self, address: usize) -> Option<u64> {
         let mut bytes = [0; 8];
         let whole = self.peek(address, &mut bytes).len() == 8;
         whole.then(|| u64::from_le_bytes(bytes))
     }
 
-    pub(super) fn half(&self, address: usize) -> Option<u32> {
+    pub(in crate::trace) fn half(&self, address: usize) -> Option<u32> {
         let mut bytes = [0; 4];
         let whole = self.peek(address, &mut bytes).len() == 4;
         whole.then(|| u32::from_le_bytes(bytes))
@@ -237,7 +239,7 @@ impl Line {
     }
 
     /// `"data"...`: so many bytes at an address, of which the first are shown.
-    pub(super) fn data(&mut self, address: usize, len: usize) {
+    pub(in crate::trace) fn data(&mut self, address: usize, len: usize) {
         let mut bytes = [0; SHOWN];
         let Some(room) = bytes.get_mut(..len.min(SHOWN)) else {
             return;
@@ -258,7 +260,7 @@ impl Line {
     }
 
     /// The same in hexadecimal: `"\x1f\x00"`.
-    pub(super) fn random(&mut self, address: usize, len: usize) {
+    pub(in crate::trace) fn random(&mut self, address: usize, len: usize) {
         let mut bytes = [0; SHOWN];
         let Some(room) = bytes.get_mut(..len.min(SHOWN)) else {
             return;
@@ -281,7 +283,7 @@ impl Line {
     }
 
     /// `"path"`: what is at an address, up to its NUL.
-    pub(super) fn string(&mut self, address: usize) {
+    pub(in crate::trace) fn string(&mut self, address: usize) {
         if address == 0 {
             return self.text("NULL");
         }

@@ -383,7 +383,8 @@ pub unsafe fn run(trace: &Trace, call: &Call) -> Reg {
         }
     }
 
-    let mut line = begin(trace, thread);
+    let mut line = Line::new(thread);
+    begin(trace, &mut line);
     let told = decode::before(&mut line, call);
     let start = trace.times.then(now);
     let ret = make();
@@ -406,21 +407,20 @@ pub unsafe fn run(trace: &Trace, call: &Call) -> Reg {
     ret
 }
 
-fn begin(trace: &Trace, thread: u32) -> Line {
-    let mut line = Line::new(thread);
+fn begin(trace: &Trace, line: &mut Line) {
     if trace.threads {
         line.text("[pid ");
-        line.unsigned(thread.into());
+        line.unsigned(line.thread.into());
         line.text("] ");
     }
-    line
 }
 
 /// Tells of a call before it is made. Its own function, so that its line is not
 /// on the stack during a call that does come back.
 #[inline(never)]
 fn announce(trace: &Trace, call: &Call, thread: u32) {
-    let mut line = begin(trace, thread);
+    let mut line = Line::new(thread);
+    begin(trace, &mut line);
     let told = decode::before(&mut line, call);
     decode::after(&mut line, call, told, None);
     line.text(" = ?");

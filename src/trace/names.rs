@@ -85,7 +85,7 @@ fn name(line: &mut Line, prefix: &str, name: &str) {
 }
 
 /// `O_RDONLY|O_CLOEXEC`: a number first, then flags.
-pub(super) fn open_flags(line: &mut Line, bits: u64) {
+pub(in crate::trace) fn open_flags(line: &mut Line, bits: u64) {
     let mode = bits & u64::from(fs::OFlags::ACCMODE.bits());
     match mode {
         0 => line.text("O_RDONLY"),
@@ -100,7 +100,7 @@ pub(super) fn open_flags(line: &mut Line, bits: u64) {
 }
 
 /// Whether a call with these flags takes a mode.
-pub(super) fn creates(flags: u64) -> bool {
+pub(in crate::trace) fn creates(flags: u64) -> bool {
     let tmpfile = u64::from(fs::OFlags::TMPFILE.bits());
     flags & u64::from(fs::OFlags::CREAT.bits()) != 0 || flags & tmpfile == tmpfile
 }
@@ -108,7 +108,7 @@ pub(super) fn creates(flags: u64) -> bool {
 /// Names that stand for one number each.
 type Names = &'static [(u32, &'static str)];
 
-pub(super) fn selector(line: &mut Line, names: Names, number: u32, kind: &str) {
+pub(in crate::trace) fn selector(line: &mut Line, names: Names, number: u32, kind: &str) {
     match names.iter().find(|(known, _)| *known == number) {
         Some((_, name)) => line.text(name),
         None => {
@@ -120,7 +120,7 @@ pub(super) fn selector(line: &mut Line, names: Names, number: u32, kind: &str) {
     }
 }
 
-pub(super) fn selected(names: Names, number: u32) -> Option<&'static str> {
+pub(in crate::trace) fn selected(names: Names, number: u32) -> Option<&'static str> {
     let found = names.iter().find(|(known, _)| *known == number);
     found.map(|(_, name)| *name)
 }
@@ -128,7 +128,7 @@ pub(super) fn selected(names: Names, number: u32) -> Option<&'static str> {
 /// Numbers of the kernel that have no type here.
 macro_rules! constants {
     ($($table:ident { $($name:ident = $value:expr;)* })*) => {$(
-        pub(super) const $table: Names = {
+        pub(in crate::trace) const $table: Names = {
             $(const $name: u32 = $value;)*
             &[$(($name, stringify!($name))),*]
         };
@@ -138,7 +138,7 @@ macro_rules! constants {
 /// Numbers of the typed layer, whose names have a prefix in C.
 macro_rules! selectors {
     ($($table:ident: $type:ty, $prefix:literal { $($name:ident)* })*) => {$(
-        pub(super) const $table: Names = &[
+        pub(in crate::trace) const $table: Names = &[
             $((<$type>::$name.as_raw() as u32, concat!($prefix, stringify!($name)))),*
         ];
     )*};
@@ -224,7 +224,7 @@ constants! {
 }
 
 /// Flags that have no type here.
-pub(super) fn bits(line: &mut Line, names: Names, bits: u64) {
+pub(in crate::trace) fn bits(line: &mut Line, names: Names, bits: u64) {
     let mut left = bits;
     let mut follows = false;
     for (bit, name) in names {
@@ -254,7 +254,7 @@ pub(super) fn bits(line: &mut Line, names: Names, bits: u64) {
 /// Kinds of arguments that are flags of a type, and the prefix of their names.
 macro_rules! typed {
     ($($kind:ident: $type:ty, $prefix:literal;)*) => {
-        pub(super) fn typed(line: &mut Line, kind: super::decode::Kind, bits: u64) {
+        pub(in crate::trace) fn typed(line: &mut Line, kind: super::decode::Kind, bits: u64) {
             use super::decode::Kind;
             match kind {
                 $(Kind::$kind => flags(line, list::<$type>, $prefix, bits, false),)*
