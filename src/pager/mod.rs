@@ -81,6 +81,13 @@
 //!   region where it is new, and neither is what `MREMAP_DONTUNMAP` left behind: add
 //!   them. Without `EVENT_*`, the pager knows nothing of discarded memory, and
 //!   the source's contents come back.
+//! - **Changing mappings one at a time**, with `EVENT_*`. The kernel sends the
+//!   message after the change, so two threads' messages can come in the other
+//!   order; if the one maps or moves something to where the other has just
+//!   moved or unmapped something, or forks, what the table says is wrong then:
+//!   a stall, or another region's contents. Let `munmap`, `mremap` and `fork`
+//!   of registered memory, and new mappings to be registered, take turns.
+//!   Discarding need not.
 //! - **Not waiting for itself**: a handler, or the source, that unmaps, moves
 //!   or discards registered memory, or forks, with the event of that, waits
 //!   for ever for that to be read.

@@ -30,6 +30,7 @@ pub struct PagerOptions<'a> {
     pub(super) block: usize,
     pub(super) on_failure: OnFailure<'a>,
     pub(super) recorder: Option<&'a Recorder<'a>>,
+    pub(super) process: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> PagerOptions<'a> {
@@ -46,6 +47,7 @@ impl<'a> PagerOptions<'a> {
             },
             on_failure: OnFailure::Stall,
             recorder: None,
+            process: None,
         }
     }
 
@@ -64,6 +66,13 @@ impl<'a> PagerOptions<'a> {
     /// What becomes of pages that cannot be had.
     pub const fn on_failure(mut self, policy: OnFailure<'a>) -> Self {
         self.on_failure = policy;
+        self
+    }
+
+    /// The process whose memory it is, as a pidfd: when it ends, the handlers
+    /// do. Needless for the memory of one's own process.
+    pub const fn process(mut self, pidfd: BorrowedFd<'a>) -> Self {
+        self.process = Some(pidfd);
         self
     }
 

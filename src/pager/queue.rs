@@ -74,6 +74,11 @@ impl Deferred {
         self
     }
 
+    /// Whether it has come to the longest delay.
+    pub fn is_stuck(&self, why: Why) -> bool {
+        self.why == why && self.delay >= why.delays().1
+    }
+
     /// It is due now, if it is put off for one of these reasons.
     fn hurry(&mut self, reasons: &[Why]) {
         if reasons.contains(&self.why) {
@@ -91,12 +96,14 @@ impl Deferred {
 #[derive(Debug)]
 pub(super) struct Queue {
     slots: [Option<Deferred>; ROOM],
+    len: usize,
 }
 
 impl Queue {
     pub const fn new() -> Self {
         Self {
             slots: [None; ROOM],
+            len: 0,
         }
     }
 
@@ -113,6 +120,7 @@ impl Queue {
         match free {
             Some(slot) => {
                 *slot = Some(deferred);
+                self.len = self.len.saturating_add(1);
                 true
             }
             None => false,
@@ -122,16 +130,23 @@ impl Queue {
     /// Takes one out that is due.
     pub fn pop_due(&mut self, now: u64) -> Option<Deferred> {
         let due = |slot: &&mut Option<Deferred>| slot.is_some_and(|one| one.due <= now);
-        self.slots.iter_mut().find(due)?.take()
+        let taken = self.slots.iter_mut().find(due)?.take();
+        self.len = self.len.saturating_sub(1);
+        taken
     }
 
     /// Takes any one out.
     pub fn pop(&mut self) -> Option<Deferred> {
-        self.slots.iter_mut().find_map(Option::take)
+        let taken = self.slots.iter_mut().find_map(Option::take)?;
+        self.len = self.len.saturating_sub(1);
+        Some(taken)
     }
 
     /// When the next one is due.
     pub fn next_due(&self) -> Option<u64> {
+        if self.len == 0 {
+            return None;
+        }
         self.slots.iter().flatten().map(|one| one.due).min()
     }
 
@@ -141,7 +156,7 @@ impl Queue {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.slots.iter().flatten().count()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 }

@@ -188,12 +188,11 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
 
     /// Adds a region; who waits in it is served soon.
     ///
-    /// A new mapping can be where another thread has just unmapped one, and
-    /// the message of that may still be on its way, and would take the new
-    /// region with it. So with `EVENT_*`, this waits while the process is
-    /// changing its mappings, which ends when a handler has read that: not to
-    /// be called by a handler. (Before Linux 5.15, the kernel does not tell two
-    /// changes at one time apart: there, unmap and add in turns.)
+    /// With `EVENT_*`, this waits while the process is changing its mappings,
+    /// which ends when a handler has read that: a message that is still on its
+    /// way could mean the addresses of the new region. Not to be called by a
+    /// handler. (Before Linux 5.15, the kernel does not tell two changes at one
+    /// time apart.)
     ///
     /// # Errors
     ///
@@ -308,6 +307,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// process whose memory it is has ended: repeats `ppoll`, `read` and what
     /// fills.
     ///
+    /// The descriptor does not tell of that end; it is noticed by a fill, or at
+    /// once with a [pidfd](PagerOptions::process).
+    ///
     /// `staging` is where the source writes: as long as a block, and not in
     /// memory that is served. Several threads may do this at the same time,
     /// each with a buffer of its own. The thread needs 4 KiB of stack besides
@@ -370,6 +372,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             let wait = self.wait(mode)?;
             if wait.stop {
                 return Ok(Ended::Stopped);
+            }
+            if wait.gone {
+                return Ok(Ended::Gone);
             }
             if wait.kick {
                 let _ = io::read(&self.kick, &mut [0; 8]);
@@ -436,10 +441,14 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             left = Some(left.unwrap_or(0));
         }
         let uffd: &Userfaultfd = &self.uffd;
+        let process = self.options.process.map_or(PollFd::ignored(), |pidfd| {
+            PollFd::from_borrowed_fd(pidfd, PollFlags::IN)
+        });
         let mut fds = [
             PollFd::new(uffd, PollFlags::IN),
             PollFd::new(&self.kick, PollFlags::IN),
             stop,
+            process,
         ];
         let left = left.map(|left| Timespec {
             tv_sec: (left / 1_000_000_000) as i64,
@@ -450,7 +459,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             Err(Errno::EINTR) => return Ok(Wait::default()),
             Err(errno) => return Err(errno.into()),
         }
-        let [uffd, kick, stop] = fds.map(|fd| fd.revents());
+        let [uffd, kick, stop, process] = fds.map(|fd| fd.revents());
         if uffd.contains(PollFlags::ERR) {
             return Err(PagerError::Blocking);
         }
@@ -458,6 +467,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             message: uffd.contains(PollFlags::IN),
             kick: kick.contains(PollFlags::IN),
             stop: stop.contains(PollFlags::IN),
+            gone: process.contains(PollFlags::IN),
             due: next.is_some(),
         })
     }
@@ -574,6 +584,11 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         };
         if let Some(counter) = counter {
             add(counter, 1);
+        }
+        if why == Why::Stray && deferred.is_stuck(why) {
+            // Perhaps nothing is there any more, and nobody told: touching it
+            // again shows. If it is, the fault comes again.
+            return Ok(false);
         }
         let mut queue = self.deferred.write();
         if queue.push(deferred.delayed(why, now())) {
@@ -787,6 +802,7 @@ struct Wait {
     message: bool,
     kick: bool,
     stop: bool,
+    gone: bool,
     due: bool,
 }
 

@@ -1,8 +1,13 @@
 //! Sources, and handlers that stop when the test ends, however it does.
 
 use crate::uffd::page_size;
-use barecall::pager::{At, Ended, Fill, PageSource, Pager, PagerError};
+use barecall::pager::{
+    At, Ended, Fill, PageSource, Pager, PagerError, PagerOptions, Region, RegionTable,
+};
+use barecall::userfaultfd::{PageRange, Stop, Userfaultfd, ZeroFlags};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::thread;
+use std::time::Duration;
 
 /// The `index`th word of 8 bytes of the source. Never zero.
 pub fn word(index: u64) -> u64 {
@@ -42,6 +47,20 @@ impl<F: Sync + Fn(At, &mut [u8]) -> Fill<'static>> PageSource for By<F> {
     fn page<'s>(&'s self, at: At, into: &'s mut [u8]) -> Fill<'s> {
         (self.0)(at, into)
     }
+}
+
+static FORKS: RwLock<()> = RwLock::new(());
+
+/// For who forks. A fork is told to every userfaultfd of the process that asked
+/// for that, and waits until it is read, or for ever where nobody serves any
+/// more.
+pub fn forking() -> RwLockReadGuard<'static, ()> {
+    FORKS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For who has asked to be told.
+pub fn told_of_forks() -> RwLockWriteGuard<'static, ()> {
+    FORKS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub fn staging() -> Vec<u8> {
@@ -93,4 +112,30 @@ pub fn assert_zeros(region: &barecall::userfaultfd::MappedRegion, index: usize) 
     let mut bytes = vec![1; size];
     assert_eq!(region.read_at(&mut bytes, index * size), size);
     assert!(bytes.iter().all(|&byte| byte == 0), "page {index}");
+}
+
+/// Serves each child in a thread of its own, until it has ended.
+pub fn serve_children(children: mpsc::Receiver<(Userfaultfd, Vec<Region>)>) {
+    thread::scope(|scope| {
+        for (child, regions) in children {
+            scope.spawn(move || {
+                let mut room = vec![Region::EMPTY; regions.len() + 100];
+                let mut table = RegionTable::new(&mut room);
+                for region in regions {
+                    table.insert(region).unwrap();
+                }
+                let options = PagerOptions::new(page_size());
+                let pager = Pager::new(&child, &Words, table, options).unwrap();
+                // Where nothing ever is, a request says whether there is a
+                // process.
+                let nowhere = PageRange::new(page_size(), page_size());
+                while child.zero_once(nowhere, ZeroFlags::empty()).stop != Some(Stop::Gone) {
+                    let drained = pager.drain(&mut staging(), Duration::from_secs(100));
+                    assert!(matches!(drained, Ok(Ended::Drained | Ended::Gone)));
+                    thread::sleep(Duration::from_micros(300));
+                }
+                pager.shutdown();
+            });
+        }
+    });
 }
