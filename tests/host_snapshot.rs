@@ -66,8 +66,8 @@ fn what_cannot_be_done_is_said() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.starts_with(with), "{args:?}: {said}");
     };
-    failed(&["/nowhere/at/all"], "snapshot: open: No such file");
-    failed(&["/dev/full"], "snapshot: write: No space left");
+    failed(&["/nowhere/at/all"], "snapshot: open: ENOENT");
+    failed(&["/dev/full"], "snapshot: write: ENOSPC");
     for args in [
         &["-m"] as &[_],
         &["-m", "0"],
