@@ -26,7 +26,9 @@
 //! The declaration is the program's, not a library's, and there is one at most.
 //! It is a symbol that the stubs ask for: without the feature they do not ask,
 //! and are what they are otherwise; with it, and without a declaration, each
-//! call costs a load and a branch, and no part of the tracer is linked.
+//! call costs a load and a branch, and no part of the tracer is linked. With
+//! `lto = "fat"` the assembler says that the symbol `changed binding to
+//! STB_WEAK`: so it does, and nothing follows from it.
 //!
 //! # Where it goes
 //!
