@@ -31,6 +31,7 @@
 //! ```
 
 use crate::errno::Errno;
+use crate::selector::selector;
 use crate::time::Timespec;
 use crate::{nr, syscall};
 use bitflags::bitflags;
@@ -335,29 +336,15 @@ impl<'a> FutexWaitv<'a> {
     }
 }
 
-/// The clock of a [`waitv`] deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct FutexClock(u32);
-
-impl FutexClock {
-    /// `CLOCK_REALTIME`.
-    #[doc(alias = "CLOCK_REALTIME")]
-    pub const REALTIME: Self = Self(0);
-    /// `CLOCK_MONOTONIC`.
-    #[doc(alias = "CLOCK_MONOTONIC")]
-    pub const MONOTONIC: Self = Self(1);
-
-    /// The clock of this number. The kernel knows two here.
-    #[inline]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> u32 {
-        self.0
+selector! {
+    /// The clock of a [`waitv`] deadline.
+    pub struct FutexClock: u32 {
+        /// `CLOCK_REALTIME`.
+        #[doc(alias = "CLOCK_REALTIME")]
+        const REALTIME = 0;
+        /// `CLOCK_MONOTONIC`.
+        #[doc(alias = "CLOCK_MONOTONIC")]
+        const MONOTONIC = 1;
     }
 }
 

@@ -135,6 +135,7 @@ pub mod fd;
 #[cfg(feature = "trace")]
 mod hook;
 pub mod nr;
+mod selector;
 pub mod syscall;
 
 // First floor: families.

@@ -11,6 +11,7 @@ use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd};
 use crate::io::{IoSlice, IoSliceMut};
+use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::{nr, syscall};
 use bitflags::bitflags;
@@ -19,34 +20,20 @@ use core::fmt;
 
 const AF_UNIX: u16 = 1;
 
-/// `SOCK_*`: the kind of socket. Any number will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct SocketType(u32);
-
-impl SocketType {
-    /// `SOCK_STREAM`: bytes, in order.
-    #[doc(alias = "SOCK_STREAM")]
-    pub const STREAM: Self = Self(1);
-    /// `SOCK_DGRAM`: messages, without a connection. Reliable and in order
-    /// between processes of one machine.
-    #[doc(alias = "SOCK_DGRAM")]
-    pub const DGRAM: Self = Self(2);
-    /// `SOCK_SEQPACKET`: messages, in order, with a connection, whose end is
-    /// seen.
-    #[doc(alias = "SOCK_SEQPACKET")]
-    pub const SEQPACKET: Self = Self(5);
-
-    /// The kind of this number.
-    #[inline]
-    pub const fn from_raw(kind: u32) -> Self {
-        Self(kind)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> u32 {
-        self.0
+selector! {
+    /// `SOCK_*`: the kind of socket. Any number will do.
+    pub struct SocketType: u32 {
+        /// `SOCK_STREAM`: bytes, in order.
+        #[doc(alias = "SOCK_STREAM")]
+        const STREAM = 1;
+        /// `SOCK_DGRAM`: messages, without a connection. Reliable and in order
+        /// between processes of one machine.
+        #[doc(alias = "SOCK_DGRAM")]
+        const DGRAM = 2;
+        /// `SOCK_SEQPACKET`: messages, in order, with a connection, whose end is
+        /// seen.
+        #[doc(alias = "SOCK_SEQPACKET")]
+        const SEQPACKET = 5;
     }
 }
 

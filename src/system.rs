@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::{nr, syscall};
 use bitflags::bitflags;
@@ -45,46 +46,32 @@ pub fn sethostname(name: &[u8]) -> Result<(), Errno> {
 const LINUX_REBOOT_MAGIC1: u32 = 0xfee1_dead;
 const LINUX_REBOOT_MAGIC2: u32 = 672274793;
 
-/// `LINUX_REBOOT_CMD_*`: what [`reboot`] does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct RebootCommand(u32);
-
-impl RebootCommand {
-    /// `LINUX_REBOOT_CMD_RESTART`: starts the machine again.
-    #[doc(alias = "LINUX_REBOOT_CMD_RESTART")]
-    pub const RESTART: Self = Self(0x0123_4567);
-    /// `LINUX_REBOOT_CMD_HALT`: stops the machine, which stays powered.
-    #[doc(alias = "LINUX_REBOOT_CMD_HALT")]
-    pub const HALT: Self = Self(0xcdef_0123);
-    /// `LINUX_REBOOT_CMD_POWER_OFF`: switches the machine off.
-    #[doc(alias = "LINUX_REBOOT_CMD_POWER_OFF")]
-    pub const POWER_OFF: Self = Self(0x4321_fedc);
-    /// `LINUX_REBOOT_CMD_CAD_ON`: Ctrl-Alt-Delete restarts at once.
-    #[doc(alias = "LINUX_REBOOT_CMD_CAD_ON")]
-    pub const CAD_ON: Self = Self(0x89ab_cdef);
-    /// `LINUX_REBOOT_CMD_CAD_OFF`: Ctrl-Alt-Delete sends `SIGINT` to process
-    /// 1.
-    #[doc(alias = "LINUX_REBOOT_CMD_CAD_OFF")]
-    pub const CAD_OFF: Self = Self(0);
-    /// `LINUX_REBOOT_CMD_SW_SUSPEND`: suspends to disk, and returns when the
-    /// machine is back.
-    #[doc(alias = "LINUX_REBOOT_CMD_SW_SUSPEND")]
-    pub const SW_SUSPEND: Self = Self(0xd000_fce2);
-    /// `LINUX_REBOOT_CMD_KEXEC`: starts the kernel that was loaded before.
-    #[doc(alias = "LINUX_REBOOT_CMD_KEXEC")]
-    pub const KEXEC: Self = Self(0x4558_4543);
-
-    /// The command with this number.
-    #[inline]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> u32 {
-        self.0
+selector! {
+    /// `LINUX_REBOOT_CMD_*`: what [`reboot`] does.
+    pub struct RebootCommand: u32 {
+        /// `LINUX_REBOOT_CMD_RESTART`: starts the machine again.
+        #[doc(alias = "LINUX_REBOOT_CMD_RESTART")]
+        const RESTART = 0x0123_4567;
+        /// `LINUX_REBOOT_CMD_HALT`: stops the machine, which stays powered.
+        #[doc(alias = "LINUX_REBOOT_CMD_HALT")]
+        const HALT = 0xcdef_0123;
+        /// `LINUX_REBOOT_CMD_POWER_OFF`: switches the machine off.
+        #[doc(alias = "LINUX_REBOOT_CMD_POWER_OFF")]
+        const POWER_OFF = 0x4321_fedc;
+        /// `LINUX_REBOOT_CMD_CAD_ON`: Ctrl-Alt-Delete restarts at once.
+        #[doc(alias = "LINUX_REBOOT_CMD_CAD_ON")]
+        const CAD_ON = 0x89ab_cdef;
+        /// `LINUX_REBOOT_CMD_CAD_OFF`: Ctrl-Alt-Delete sends `SIGINT` to process
+        /// 1.
+        #[doc(alias = "LINUX_REBOOT_CMD_CAD_OFF")]
+        const CAD_OFF = 0;
+        /// `LINUX_REBOOT_CMD_SW_SUSPEND`: suspends to disk, and returns when the
+        /// machine is back.
+        #[doc(alias = "LINUX_REBOOT_CMD_SW_SUSPEND")]
+        const SW_SUSPEND = 0xd000_fce2;
+        /// `LINUX_REBOOT_CMD_KEXEC`: starts the kernel that was loaded before.
+        #[doc(alias = "LINUX_REBOOT_CMD_KEXEC")]
+        const KEXEC = 0x4558_4543;
     }
 }
 

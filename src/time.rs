@@ -6,6 +6,7 @@
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::{io, nr, syscall};
 use bitflags::bitflags;
@@ -163,66 +164,54 @@ pub struct Itimerspec {
     pub it_value: Timespec,
 }
 
-/// `clockid_t`: which clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-#[doc(alias = "clockid_t")]
-pub struct ClockId(i32);
+selector! {
+    /// `clockid_t`: which clock.
+    #[doc(alias = "clockid_t")]
+    pub struct ClockId: i32 {
+        /// `CLOCK_REALTIME`: the time of day since 1970, which can be set.
+        #[doc(alias = "CLOCK_REALTIME")]
+        const REALTIME = 0;
+        /// `CLOCK_MONOTONIC`: since some moment; never set, not counting suspend.
+        #[doc(alias = "CLOCK_MONOTONIC")]
+        const MONOTONIC = 1;
+        /// `CLOCK_PROCESS_CPUTIME_ID`: the processor time of this process.
+        #[doc(alias = "CLOCK_PROCESS_CPUTIME_ID")]
+        const PROCESS_CPUTIME_ID = 2;
+        /// `CLOCK_THREAD_CPUTIME_ID`: the processor time of this thread.
+        #[doc(alias = "CLOCK_THREAD_CPUTIME_ID")]
+        const THREAD_CPUTIME_ID = 3;
+        /// `CLOCK_MONOTONIC_RAW`: as `MONOTONIC`, at the hardware's own rate.
+        #[doc(alias = "CLOCK_MONOTONIC_RAW")]
+        const MONOTONIC_RAW = 4;
+        /// `CLOCK_REALTIME_COARSE`: `REALTIME` at the last tick; cheaper.
+        #[doc(alias = "CLOCK_REALTIME_COARSE")]
+        const REALTIME_COARSE = 5;
+        /// `CLOCK_MONOTONIC_COARSE`: `MONOTONIC` at the last tick; cheaper.
+        #[doc(alias = "CLOCK_MONOTONIC_COARSE")]
+        const MONOTONIC_COARSE = 6;
+        /// `CLOCK_BOOTTIME`: as `MONOTONIC`, and counting suspend.
+        #[doc(alias = "CLOCK_BOOTTIME")]
+        const BOOTTIME = 7;
+        /// `CLOCK_REALTIME_ALARM`: `REALTIME`, for timers that wake the machine.
+        #[doc(alias = "CLOCK_REALTIME_ALARM")]
+        const REALTIME_ALARM = 8;
+        /// `CLOCK_BOOTTIME_ALARM`: `BOOTTIME`, for timers that wake the machine.
+        #[doc(alias = "CLOCK_BOOTTIME_ALARM")]
+        const BOOTTIME_ALARM = 9;
+        /// `CLOCK_TAI`: `REALTIME` without leap seconds.
+        #[doc(alias = "CLOCK_TAI")]
+        const TAI = 11;
+        /// `CLOCK_AUX`: the first of eight auxiliary clocks, which are enabled in
+        /// /sys/kernel/time/aux_clocks (since Linux 6.17); the others follow.
+        #[doc(alias = "CLOCK_AUX")]
+        const AUX = 16;
+        /// `CLOCK_AUX_LAST`: the last auxiliary clock.
+        #[doc(alias = "CLOCK_AUX_LAST")]
+        const AUX_LAST = 23;
+    }
+}
 
 impl ClockId {
-    /// `CLOCK_REALTIME`: the time of day since 1970, which can be set.
-    #[doc(alias = "CLOCK_REALTIME")]
-    pub const REALTIME: Self = Self(0);
-    /// `CLOCK_MONOTONIC`: since some moment; never set, not counting suspend.
-    #[doc(alias = "CLOCK_MONOTONIC")]
-    pub const MONOTONIC: Self = Self(1);
-    /// `CLOCK_PROCESS_CPUTIME_ID`: the processor time of this process.
-    #[doc(alias = "CLOCK_PROCESS_CPUTIME_ID")]
-    pub const PROCESS_CPUTIME_ID: Self = Self(2);
-    /// `CLOCK_THREAD_CPUTIME_ID`: the processor time of this thread.
-    #[doc(alias = "CLOCK_THREAD_CPUTIME_ID")]
-    pub const THREAD_CPUTIME_ID: Self = Self(3);
-    /// `CLOCK_MONOTONIC_RAW`: as `MONOTONIC`, at the hardware's own rate.
-    #[doc(alias = "CLOCK_MONOTONIC_RAW")]
-    pub const MONOTONIC_RAW: Self = Self(4);
-    /// `CLOCK_REALTIME_COARSE`: `REALTIME` at the last tick; cheaper.
-    #[doc(alias = "CLOCK_REALTIME_COARSE")]
-    pub const REALTIME_COARSE: Self = Self(5);
-    /// `CLOCK_MONOTONIC_COARSE`: `MONOTONIC` at the last tick; cheaper.
-    #[doc(alias = "CLOCK_MONOTONIC_COARSE")]
-    pub const MONOTONIC_COARSE: Self = Self(6);
-    /// `CLOCK_BOOTTIME`: as `MONOTONIC`, and counting suspend.
-    #[doc(alias = "CLOCK_BOOTTIME")]
-    pub const BOOTTIME: Self = Self(7);
-    /// `CLOCK_REALTIME_ALARM`: `REALTIME`, for timers that wake the machine.
-    #[doc(alias = "CLOCK_REALTIME_ALARM")]
-    pub const REALTIME_ALARM: Self = Self(8);
-    /// `CLOCK_BOOTTIME_ALARM`: `BOOTTIME`, for timers that wake the machine.
-    #[doc(alias = "CLOCK_BOOTTIME_ALARM")]
-    pub const BOOTTIME_ALARM: Self = Self(9);
-    /// `CLOCK_TAI`: `REALTIME` without leap seconds.
-    #[doc(alias = "CLOCK_TAI")]
-    pub const TAI: Self = Self(11);
-    /// `CLOCK_AUX`: the first of eight auxiliary clocks, which are enabled in
-    /// /sys/kernel/time/aux_clocks (since Linux 6.17); the others follow.
-    #[doc(alias = "CLOCK_AUX")]
-    pub const AUX: Self = Self(16);
-    /// `CLOCK_AUX_LAST`: the last auxiliary clock.
-    #[doc(alias = "CLOCK_AUX_LAST")]
-    pub const AUX_LAST: Self = Self(23);
-
-    /// The clock of this number.
-    #[inline]
-    pub const fn from_raw(number: i32) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> i32 {
-        self.0
-    }
-
     /// The processor time of any process, by its id; 0 is this one.
     ///
     /// What `clock_getcpuclockid` of libc computes. A clock of a process that

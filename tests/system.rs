@@ -34,3 +34,14 @@ fn a_reboot_command_that_does_not_exist_is_refused() {
         refusal(CAP_SYS_BOOT)
     );
 }
+
+#[test]
+fn a_selector_is_told_by_its_name_or_its_number() {
+    assert_eq!(format!("{:?}", RebootCommand::HALT), "RebootCommand(HALT)");
+    assert_eq!(
+        format!("{:?}", RebootCommand::from_raw(7)),
+        "RebootCommand(7)"
+    );
+    assert_eq!(RebootCommand::from_raw(0), RebootCommand::CAD_OFF);
+    assert_eq!(RebootCommand::KEXEC.as_raw(), 0x4558_4543);
+}

@@ -54,56 +54,43 @@ pub use same::{By, Pinned, kcmp_file_pinned, kcmp_pinned, same_description, same
 use crate::errno::Errno;
 use crate::fd::RawFd;
 use crate::process::{Pid, gettid};
+use crate::selector::selector;
 use crate::syscall::Arg;
 use crate::{nr, syscall};
 use core::cmp::Ordering;
 
-/// `enum kcmp_type`: what [`kcmp_raw`] compares.
-///
-/// The functions with a name each ([`kcmp`], [`kcmp_lazy`], [`kcmp_file`],
-/// [`kcmp_epoll_tfd`]) take care of this themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-#[doc(alias = "enum kcmp_type")]
-pub struct Kind(u32);
-
-impl Kind {
-    /// `KCMP_FILE`: two open files, by descriptor.
-    #[doc(alias = "KCMP_FILE")]
-    pub const FILE: Self = Self(0);
-    /// `KCMP_VM`: the address space.
-    #[doc(alias = "KCMP_VM")]
-    pub const VM: Self = Self(1);
-    /// `KCMP_FILES`: the table of descriptors.
-    #[doc(alias = "KCMP_FILES")]
-    pub const FILES: Self = Self(2);
-    /// `KCMP_FS`: root, working directory and umask.
-    #[doc(alias = "KCMP_FS")]
-    pub const FS: Self = Self(3);
-    /// `KCMP_SIGHAND`: the table of signal actions.
-    #[doc(alias = "KCMP_SIGHAND")]
-    pub const SIGHAND: Self = Self(4);
-    /// `KCMP_IO`: the I/O context.
-    #[doc(alias = "KCMP_IO")]
-    pub const IO: Self = Self(5);
-    /// `KCMP_SYSVSEM`: the adjustments of System V semaphores.
-    #[doc(alias = "KCMP_SYSVSEM")]
-    pub const SYSVSEM: Self = Self(6);
-    /// `KCMP_EPOLL_TFD`: an open file and the target of an epoll (since Linux
-    /// 4.13).
-    #[doc(alias = "KCMP_EPOLL_TFD")]
-    pub const EPOLL_TFD: Self = Self(7);
-
-    /// Any number: one that is newer than this crate.
-    #[inline]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-
-    /// The kernel's number.
-    #[inline]
-    pub const fn as_raw(self) -> u32 {
-        self.0
+selector! {
+    /// `enum kcmp_type`: what [`kcmp_raw`] compares.
+    ///
+    /// The functions with a name each ([`kcmp`], [`kcmp_lazy`], [`kcmp_file`],
+    /// [`kcmp_epoll_tfd`]) take care of this themselves.
+    #[doc(alias = "enum kcmp_type")]
+    pub struct Kind: u32 {
+        /// `KCMP_FILE`: two open files, by descriptor.
+        #[doc(alias = "KCMP_FILE")]
+        const FILE = 0;
+        /// `KCMP_VM`: the address space.
+        #[doc(alias = "KCMP_VM")]
+        const VM = 1;
+        /// `KCMP_FILES`: the table of descriptors.
+        #[doc(alias = "KCMP_FILES")]
+        const FILES = 2;
+        /// `KCMP_FS`: root, working directory and umask.
+        #[doc(alias = "KCMP_FS")]
+        const FS = 3;
+        /// `KCMP_SIGHAND`: the table of signal actions.
+        #[doc(alias = "KCMP_SIGHAND")]
+        const SIGHAND = 4;
+        /// `KCMP_IO`: the I/O context.
+        #[doc(alias = "KCMP_IO")]
+        const IO = 5;
+        /// `KCMP_SYSVSEM`: the adjustments of System V semaphores.
+        #[doc(alias = "KCMP_SYSVSEM")]
+        const SYSVSEM = 6;
+        /// `KCMP_EPOLL_TFD`: an open file and the target of an epoll (since Linux
+        /// 4.13).
+        #[doc(alias = "KCMP_EPOLL_TFD")]
+        const EPOLL_TFD = 7;
     }
 }
 

@@ -2,119 +2,106 @@
 
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::selector::selector;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
 use core::ffi::c_void;
 
-/// `MADV_*`: what [`madvise`] is told. Any number will do.
-///
-/// Those that leave the contents alone are also a [`Hint`], and need no
-/// `unsafe`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct Advice(i32);
-
-impl Advice {
-    /// `MADV_NORMAL`: no advice.
-    #[doc(alias = "MADV_NORMAL")]
-    pub const NORMAL: Self = Self(0);
-    /// `MADV_RANDOM`: accessed here and there; no read-ahead.
-    #[doc(alias = "MADV_RANDOM")]
-    pub const RANDOM: Self = Self(1);
-    /// `MADV_SEQUENTIAL`: accessed in order; much read-ahead.
-    #[doc(alias = "MADV_SEQUENTIAL")]
-    pub const SEQUENTIAL: Self = Self(2);
-    /// `MADV_WILLNEED`: read it soon.
-    #[doc(alias = "MADV_WILLNEED")]
-    pub const WILLNEED: Self = Self(3);
-    /// `MADV_DONTNEED`: discards the pages at once; next they are zeros, or
-    /// what the file has.
-    #[doc(alias = "MADV_DONTNEED")]
-    pub const DONTNEED: Self = Self(4);
-    /// `MADV_FREE`: the kernel may discard the pages at any time until they
-    /// are written (since Linux 4.5).
-    #[doc(alias = "MADV_FREE")]
-    pub const FREE: Self = Self(8);
-    /// `MADV_REMOVE`: punches a hole into the file below, for all who map it.
-    #[doc(alias = "MADV_REMOVE")]
-    pub const REMOVE: Self = Self(9);
-    /// `MADV_DONTFORK`: a child does not have the memory.
-    #[doc(alias = "MADV_DONTFORK")]
-    pub const DONTFORK: Self = Self(10);
-    /// `MADV_DOFORK`: undoes `DONTFORK`.
-    #[doc(alias = "MADV_DOFORK")]
-    pub const DOFORK: Self = Self(11);
-    /// `MADV_MERGEABLE`: equal pages may become one (KSM).
-    #[doc(alias = "MADV_MERGEABLE")]
-    pub const MERGEABLE: Self = Self(12);
-    /// `MADV_UNMERGEABLE`: undoes `MERGEABLE`, and merges.
-    #[doc(alias = "MADV_UNMERGEABLE")]
-    pub const UNMERGEABLE: Self = Self(13);
-    /// `MADV_HUGEPAGE`: transparent huge pages are worth it.
-    #[doc(alias = "MADV_HUGEPAGE")]
-    pub const HUGEPAGE: Self = Self(14);
-    /// `MADV_NOHUGEPAGE`: no transparent huge pages.
-    #[doc(alias = "MADV_NOHUGEPAGE")]
-    pub const NOHUGEPAGE: Self = Self(15);
-    /// `MADV_DONTDUMP`: not in a core dump (since Linux 3.4).
-    #[doc(alias = "MADV_DONTDUMP")]
-    pub const DONTDUMP: Self = Self(16);
-    /// `MADV_DODUMP`: undoes `DONTDUMP` (since Linux 3.4).
-    #[doc(alias = "MADV_DODUMP")]
-    pub const DODUMP: Self = Self(17);
-    /// `MADV_WIPEONFORK`: a child has zeros instead (since Linux 4.14).
-    #[doc(alias = "MADV_WIPEONFORK")]
-    pub const WIPEONFORK: Self = Self(18);
-    /// `MADV_KEEPONFORK`: undoes `WIPEONFORK` (since Linux 4.14).
-    #[doc(alias = "MADV_KEEPONFORK")]
-    pub const KEEPONFORK: Self = Self(19);
-    /// `MADV_COLD`: first to go when memory is short (since Linux 5.4).
-    #[doc(alias = "MADV_COLD")]
-    pub const COLD: Self = Self(20);
-    /// `MADV_PAGEOUT`: swapped out, or written back, now (since Linux 5.4).
-    #[doc(alias = "MADV_PAGEOUT")]
-    pub const PAGEOUT: Self = Self(21);
-    /// `MADV_POPULATE_READ`: page tables filled now, as if every page were
-    /// read (since Linux 5.14).
-    #[doc(alias = "MADV_POPULATE_READ")]
-    pub const POPULATE_READ: Self = Self(22);
-    /// `MADV_POPULATE_WRITE`: page tables filled now, as if every page were
-    /// written, which none is (since Linux 5.14).
-    #[doc(alias = "MADV_POPULATE_WRITE")]
-    pub const POPULATE_WRITE: Self = Self(23);
-    /// `MADV_DONTNEED_LOCKED`: as `DONTNEED`, locked pages too (since Linux
-    /// 5.18).
-    #[doc(alias = "MADV_DONTNEED_LOCKED")]
-    pub const DONTNEED_LOCKED: Self = Self(24);
-    /// `MADV_COLLAPSE`: into transparent huge pages, now (since Linux 6.1).
-    #[doc(alias = "MADV_COLLAPSE")]
-    pub const COLLAPSE: Self = Self(25);
-    /// `MADV_HWPOISON`: as if the memory were broken; needs `CAP_SYS_ADMIN`.
-    #[doc(alias = "MADV_HWPOISON")]
-    pub const HWPOISON: Self = Self(100);
-    /// `MADV_SOFT_OFFLINE`: takes the physical pages out of use and keeps the
-    /// contents elsewhere; needs `CAP_SYS_ADMIN`.
-    #[doc(alias = "MADV_SOFT_OFFLINE")]
-    pub const SOFT_OFFLINE: Self = Self(101);
-    /// `MADV_GUARD_INSTALL`: discards the pages, and makes touching them a
-    /// `SIGSEGV`, without another mapping (since Linux 6.13).
-    #[doc(alias = "MADV_GUARD_INSTALL")]
-    pub const GUARD_INSTALL: Self = Self(102);
-    /// `MADV_GUARD_REMOVE`: undoes `GUARD_INSTALL`; the pages are empty. The
-    /// guard may be what the soundness of somebody's stack rests on.
-    #[doc(alias = "MADV_GUARD_REMOVE")]
-    pub const GUARD_REMOVE: Self = Self(103);
-
-    /// The advice of this number.
-    #[inline]
-    pub const fn from_raw(advice: i32) -> Self {
-        Self(advice)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> i32 {
-        self.0
+selector! {
+    /// `MADV_*`: what [`madvise`] is told. Any number will do.
+    ///
+    /// Those that leave the contents alone are also a [`Hint`], and need no
+    /// `unsafe`.
+    pub struct Advice: i32 {
+        /// `MADV_NORMAL`: no advice.
+        #[doc(alias = "MADV_NORMAL")]
+        const NORMAL = 0;
+        /// `MADV_RANDOM`: accessed here and there; no read-ahead.
+        #[doc(alias = "MADV_RANDOM")]
+        const RANDOM = 1;
+        /// `MADV_SEQUENTIAL`: accessed in order; much read-ahead.
+        #[doc(alias = "MADV_SEQUENTIAL")]
+        const SEQUENTIAL = 2;
+        /// `MADV_WILLNEED`: read it soon.
+        #[doc(alias = "MADV_WILLNEED")]
+        const WILLNEED = 3;
+        /// `MADV_DONTNEED`: discards the pages at once; next they are zeros, or
+        /// what the file has.
+        #[doc(alias = "MADV_DONTNEED")]
+        const DONTNEED = 4;
+        /// `MADV_FREE`: the kernel may discard the pages at any time until they
+        /// are written (since Linux 4.5).
+        #[doc(alias = "MADV_FREE")]
+        const FREE = 8;
+        /// `MADV_REMOVE`: punches a hole into the file below, for all who map it.
+        #[doc(alias = "MADV_REMOVE")]
+        const REMOVE = 9;
+        /// `MADV_DONTFORK`: a child does not have the memory.
+        #[doc(alias = "MADV_DONTFORK")]
+        const DONTFORK = 10;
+        /// `MADV_DOFORK`: undoes `DONTFORK`.
+        #[doc(alias = "MADV_DOFORK")]
+        const DOFORK = 11;
+        /// `MADV_MERGEABLE`: equal pages may become one (KSM).
+        #[doc(alias = "MADV_MERGEABLE")]
+        const MERGEABLE = 12;
+        /// `MADV_UNMERGEABLE`: undoes `MERGEABLE`, and merges.
+        #[doc(alias = "MADV_UNMERGEABLE")]
+        const UNMERGEABLE = 13;
+        /// `MADV_HUGEPAGE`: transparent huge pages are worth it.
+        #[doc(alias = "MADV_HUGEPAGE")]
+        const HUGEPAGE = 14;
+        /// `MADV_NOHUGEPAGE`: no transparent huge pages.
+        #[doc(alias = "MADV_NOHUGEPAGE")]
+        const NOHUGEPAGE = 15;
+        /// `MADV_DONTDUMP`: not in a core dump (since Linux 3.4).
+        #[doc(alias = "MADV_DONTDUMP")]
+        const DONTDUMP = 16;
+        /// `MADV_DODUMP`: undoes `DONTDUMP` (since Linux 3.4).
+        #[doc(alias = "MADV_DODUMP")]
+        const DODUMP = 17;
+        /// `MADV_WIPEONFORK`: a child has zeros instead (since Linux 4.14).
+        #[doc(alias = "MADV_WIPEONFORK")]
+        const WIPEONFORK = 18;
+        /// `MADV_KEEPONFORK`: undoes `WIPEONFORK` (since Linux 4.14).
+        #[doc(alias = "MADV_KEEPONFORK")]
+        const KEEPONFORK = 19;
+        /// `MADV_COLD`: first to go when memory is short (since Linux 5.4).
+        #[doc(alias = "MADV_COLD")]
+        const COLD = 20;
+        /// `MADV_PAGEOUT`: swapped out, or written back, now (since Linux 5.4).
+        #[doc(alias = "MADV_PAGEOUT")]
+        const PAGEOUT = 21;
+        /// `MADV_POPULATE_READ`: page tables filled now, as if every page were
+        /// read (since Linux 5.14).
+        #[doc(alias = "MADV_POPULATE_READ")]
+        const POPULATE_READ = 22;
+        /// `MADV_POPULATE_WRITE`: page tables filled now, as if every page were
+        /// written, which none is (since Linux 5.14).
+        #[doc(alias = "MADV_POPULATE_WRITE")]
+        const POPULATE_WRITE = 23;
+        /// `MADV_DONTNEED_LOCKED`: as `DONTNEED`, locked pages too (since Linux
+        /// 5.18).
+        #[doc(alias = "MADV_DONTNEED_LOCKED")]
+        const DONTNEED_LOCKED = 24;
+        /// `MADV_COLLAPSE`: into transparent huge pages, now (since Linux 6.1).
+        #[doc(alias = "MADV_COLLAPSE")]
+        const COLLAPSE = 25;
+        /// `MADV_HWPOISON`: as if the memory were broken; needs `CAP_SYS_ADMIN`.
+        #[doc(alias = "MADV_HWPOISON")]
+        const HWPOISON = 100;
+        /// `MADV_SOFT_OFFLINE`: takes the physical pages out of use and keeps the
+        /// contents elsewhere; needs `CAP_SYS_ADMIN`.
+        #[doc(alias = "MADV_SOFT_OFFLINE")]
+        const SOFT_OFFLINE = 101;
+        /// `MADV_GUARD_INSTALL`: discards the pages, and makes touching them a
+        /// `SIGSEGV`, without another mapping (since Linux 6.13).
+        #[doc(alias = "MADV_GUARD_INSTALL")]
+        const GUARD_INSTALL = 102;
+        /// `MADV_GUARD_REMOVE`: undoes `GUARD_INSTALL`; the pages are empty. The
+        /// guard may be what the soundness of somebody's stack rests on.
+        #[doc(alias = "MADV_GUARD_REMOVE")]
+        const GUARD_REMOVE = 103;
     }
 }
 

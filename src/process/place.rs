@@ -4,6 +4,7 @@
 use super::Pid;
 use crate::errno::Errno;
 use crate::fd::{AsFd, RawFd};
+use crate::selector::selector;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
 use bitflags::bitflags;
@@ -276,72 +277,58 @@ pub fn setns<Fd: AsFd>(fd: Fd, kinds: CloneFlags) -> Result<(), Errno> {
     unsafe { syscall_zero!(nr::SETNS, fd.as_fd(), kinds.bits()) }
 }
 
-/// `RLIMIT_*`: what is limited. Any number will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct Resource(u32);
-
-impl Resource {
-    /// `RLIMIT_CPU`: processor time, in seconds.
-    #[doc(alias = "RLIMIT_CPU")]
-    pub const CPU: Self = Self(0);
-    /// `RLIMIT_FSIZE`: the size of a file, in bytes.
-    #[doc(alias = "RLIMIT_FSIZE")]
-    pub const FSIZE: Self = Self(1);
-    /// `RLIMIT_DATA`: private writable memory, in bytes.
-    #[doc(alias = "RLIMIT_DATA")]
-    pub const DATA: Self = Self(2);
-    /// `RLIMIT_STACK`: the first thread's stack, in bytes.
-    #[doc(alias = "RLIMIT_STACK")]
-    pub const STACK: Self = Self(3);
-    /// `RLIMIT_CORE`: a core file, in bytes.
-    #[doc(alias = "RLIMIT_CORE")]
-    pub const CORE: Self = Self(4);
-    /// `RLIMIT_RSS`: without effect.
-    #[doc(alias = "RLIMIT_RSS")]
-    pub const RSS: Self = Self(5);
-    /// `RLIMIT_NPROC`: processes and threads of the user.
-    #[doc(alias = "RLIMIT_NPROC")]
-    pub const NPROC: Self = Self(6);
-    /// `RLIMIT_NOFILE`: descriptors: one more than the highest number.
-    #[doc(alias = "RLIMIT_NOFILE")]
-    pub const NOFILE: Self = Self(7);
-    /// `RLIMIT_MEMLOCK`: locked memory, in bytes.
-    #[doc(alias = "RLIMIT_MEMLOCK")]
-    pub const MEMLOCK: Self = Self(8);
-    /// `RLIMIT_AS`: all mappings, in bytes.
-    #[doc(alias = "RLIMIT_AS")]
-    pub const AS: Self = Self(9);
-    /// `RLIMIT_LOCKS`: without effect.
-    #[doc(alias = "RLIMIT_LOCKS")]
-    pub const LOCKS: Self = Self(10);
-    /// `RLIMIT_SIGPENDING`: queued signals of the user.
-    #[doc(alias = "RLIMIT_SIGPENDING")]
-    pub const SIGPENDING: Self = Self(11);
-    /// `RLIMIT_MSGQUEUE`: POSIX message queues of the user, in bytes.
-    #[doc(alias = "RLIMIT_MSGQUEUE")]
-    pub const MSGQUEUE: Self = Self(12);
-    /// `RLIMIT_NICE`: 20 minus the best nice value.
-    #[doc(alias = "RLIMIT_NICE")]
-    pub const NICE: Self = Self(13);
-    /// `RLIMIT_RTPRIO`: the highest real-time priority.
-    #[doc(alias = "RLIMIT_RTPRIO")]
-    pub const RTPRIO: Self = Self(14);
-    /// `RLIMIT_RTTIME`: real-time processor time without a pause, in
-    /// microseconds.
-    #[doc(alias = "RLIMIT_RTTIME")]
-    pub const RTTIME: Self = Self(15);
-
-    /// The resource of this number.
-    #[inline]
-    pub const fn from_raw(resource: u32) -> Self {
-        Self(resource)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> u32 {
-        self.0
+selector! {
+    /// `RLIMIT_*`: what is limited. Any number will do.
+    pub struct Resource: u32 {
+        /// `RLIMIT_CPU`: processor time, in seconds.
+        #[doc(alias = "RLIMIT_CPU")]
+        const CPU = 0;
+        /// `RLIMIT_FSIZE`: the size of a file, in bytes.
+        #[doc(alias = "RLIMIT_FSIZE")]
+        const FSIZE = 1;
+        /// `RLIMIT_DATA`: private writable memory, in bytes.
+        #[doc(alias = "RLIMIT_DATA")]
+        const DATA = 2;
+        /// `RLIMIT_STACK`: the first thread's stack, in bytes.
+        #[doc(alias = "RLIMIT_STACK")]
+        const STACK = 3;
+        /// `RLIMIT_CORE`: a core file, in bytes.
+        #[doc(alias = "RLIMIT_CORE")]
+        const CORE = 4;
+        /// `RLIMIT_RSS`: without effect.
+        #[doc(alias = "RLIMIT_RSS")]
+        const RSS = 5;
+        /// `RLIMIT_NPROC`: processes and threads of the user.
+        #[doc(alias = "RLIMIT_NPROC")]
+        const NPROC = 6;
+        /// `RLIMIT_NOFILE`: descriptors: one more than the highest number.
+        #[doc(alias = "RLIMIT_NOFILE")]
+        const NOFILE = 7;
+        /// `RLIMIT_MEMLOCK`: locked memory, in bytes.
+        #[doc(alias = "RLIMIT_MEMLOCK")]
+        const MEMLOCK = 8;
+        /// `RLIMIT_AS`: all mappings, in bytes.
+        #[doc(alias = "RLIMIT_AS")]
+        const AS = 9;
+        /// `RLIMIT_LOCKS`: without effect.
+        #[doc(alias = "RLIMIT_LOCKS")]
+        const LOCKS = 10;
+        /// `RLIMIT_SIGPENDING`: queued signals of the user.
+        #[doc(alias = "RLIMIT_SIGPENDING")]
+        const SIGPENDING = 11;
+        /// `RLIMIT_MSGQUEUE`: POSIX message queues of the user, in bytes.
+        #[doc(alias = "RLIMIT_MSGQUEUE")]
+        const MSGQUEUE = 12;
+        /// `RLIMIT_NICE`: 20 minus the best nice value.
+        #[doc(alias = "RLIMIT_NICE")]
+        const NICE = 13;
+        /// `RLIMIT_RTPRIO`: the highest real-time priority.
+        #[doc(alias = "RLIMIT_RTPRIO")]
+        const RTPRIO = 14;
+        /// `RLIMIT_RTTIME`: real-time processor time without a pause, in
+        /// microseconds.
+        #[doc(alias = "RLIMIT_RTTIME")]
+        const RTTIME = 15;
     }
 }
 

@@ -28,6 +28,7 @@ pub use send::{
 pub use set::{SigSet, SigSetIter, Signal};
 
 use crate::errno::Errno;
+use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::time::Timespec;
 use crate::{nr, syscall};
@@ -35,32 +36,18 @@ use crate::{nr, syscall};
 /// Every call that takes a `sigset_t` asks for its size.
 pub(crate) const SIGSET_SIZE: usize = size_of::<SigSet>();
 
-/// `SIG_*`: what [`sigprocmask`] does with the set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct How(u32);
-
-impl How {
-    /// `SIG_BLOCK`: blocks these as well.
-    #[doc(alias = "SIG_BLOCK")]
-    pub const BLOCK: Self = Self(0);
-    /// `SIG_UNBLOCK`: blocks these no longer.
-    #[doc(alias = "SIG_UNBLOCK")]
-    pub const UNBLOCK: Self = Self(1);
-    /// `SIG_SETMASK`: blocks these and no others.
-    #[doc(alias = "SIG_SETMASK")]
-    pub const SETMASK: Self = Self(2);
-
-    /// The selector of this number.
-    #[inline]
-    pub const fn from_raw(raw: u32) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    #[inline]
-    pub const fn as_raw(self) -> u32 {
-        self.0
+selector! {
+    /// `SIG_*`: what [`sigprocmask`] does with the set.
+    pub struct How: u32 {
+        /// `SIG_BLOCK`: blocks these as well.
+        #[doc(alias = "SIG_BLOCK")]
+        const BLOCK = 0;
+        /// `SIG_UNBLOCK`: blocks these no longer.
+        #[doc(alias = "SIG_UNBLOCK")]
+        const UNBLOCK = 1;
+        /// `SIG_SETMASK`: blocks these and no others.
+        #[doc(alias = "SIG_SETMASK")]
+        const SETMASK = 2;
     }
 }
 

@@ -151,7 +151,11 @@ fn constants(source: &Source, claims: &mut Vec<Claim>, complaints: &mut Vec<Stri
     for constant in &source.constants {
         // What `bitflags` makes for itself.
         let inner = constant.scope.iter().any(|name| name == "InternalBitFlags");
-        if inner || !source.is_integer(constant) || is_own(OWN_CONSTANTS, &constant.path()) {
+        // The pager speaks with the kernel through other modules alone.
+        let path = constant.path();
+        let of_pager = path.starts_with("pager::") && constant.aliases.is_empty();
+        let own = of_pager || is_own(OWN_CONSTANTS, &path);
+        if inner || own || !source.is_integer(constant) {
             continue;
         }
         let Some((value, size)) = source.value(constant) else {

@@ -9,7 +9,7 @@ pub struct Constant {
     /// Modules, type and functions around it.
     pub scope: Vec<String>,
     pub name: String,
-    aliases: Vec<String>,
+    pub aliases: Vec<String>,
     ty: syn::Type,
     expr: syn::Expr,
 }
