@@ -57,7 +57,7 @@ impl Init {
             Init::Dumb => (Path::new("/usr/bin/dumb-init"), &[]),
         };
         assert!(path.exists(), "{} is not installed", path.display());
-        let mut command = Command::new(path);
+        let mut command = program(path);
         // The environment lies on the stack, and counts as resident.
         command
             .env_clear()
@@ -103,6 +103,22 @@ impl Init {
         assert_eq!(next(), "ready\n", "{self:?}");
         (child, next)
     }
+}
+
+/// A program that begins as from a shell: where this runs as a job in the
+/// background, or under nohup, some signals are ignored, and stay so.
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    // SAFETY: one system call each; what is refused is no signal to handle.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in 1..=64 {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        })
+    };
+    command
 }
 
 fn kill(child: &Child, signal: i32) {
@@ -274,7 +290,7 @@ fn ten_thousand_orphans_are_reaped() {
 #[test]
 fn options_are_understood_and_mistakes_explained() {
     let run = |args: &[&str]| {
-        let output = Command::new(init()).args(args).output().unwrap();
+        let output = program(init()).args(args).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         (
             output.status,
@@ -312,7 +328,7 @@ fn options_are_understood_and_mistakes_explained() {
         Some(3)
     );
 
-    let mut child = Command::new(init())
+    let mut child = program(init())
         .args(["-r", "TERM:USR1", "-r", "HUP:0", "--", "sh", "-c"])
         .arg("trap 'exit 5' USR1; trap 'exit 6' HUP TERM; echo ready; while :; do sleep 0.01; done")
         .stdout(Stdio::piped())
@@ -369,7 +385,7 @@ fn as_process_1_of_a_machine_it_mounts_and_powers_off() {
         return;
     }
     let script = "cat /proc/mounts; echo pids; cd /proc; echo [0-9]*; sleep 1000 & exit 11";
-    let mut command = Command::new(init());
+    let mut command = program(init());
     command.args(["-M", "sh", "-c", script]).env_clear();
     command.env("PATH", "/usr/bin:/bin");
     command.stdin(Stdio::null());
