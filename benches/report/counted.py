@@ -281,7 +281,7 @@ def build(missing):
             f'[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2024"\n\n[workspace]\n\n[dependencies]\n{dependency}\n'
         )
         quiet("cargo", "fetch", "--quiet", cwd=crate)
-    rounds, walls, times = 5, {name: [] for name in crates}, {name: [] for name in crates}
+    rounds, walls, times = 3, {name: [] for name in crates}, {name: [] for name in crates}
     for _ in range(rounds):
         for name in crates:
             crate = directory / re.sub(r"\W+", "-", name)

@@ -1,4 +1,4 @@
-// The textbook loop: read one message, copy one page.
+// The textbook loop: read one message, copy one page, or a block of them.
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
@@ -12,6 +12,7 @@ struct job {
 	int fd;
 	long pages;
 	size_t size;
+	size_t block;
 	void *page;
 	int failed;
 };
@@ -19,7 +20,7 @@ struct job {
 static void *serve(void *arg)
 {
 	struct job *job = arg;
-	for (long i = 0; i < job->pages; i++) {
+	for (long i = 0; i < job->pages * job->size / job->block; i++) {
 		struct uffd_msg msg;
 		if (read(job->fd, &msg, sizeof msg) != sizeof msg ||
 		    msg.event != UFFD_EVENT_PAGEFAULT) {
@@ -27,9 +28,9 @@ static void *serve(void *arg)
 			break;
 		}
 		struct uffdio_copy copy = {
-			.dst = msg.arg.pagefault.address & ~(job->size - 1),
+			.dst = msg.arg.pagefault.address & ~(job->block - 1),
 			.src = (uintptr_t)job->page,
-			.len = job->size,
+			.len = job->block,
 		};
 		if (ioctl(job->fd, UFFDIO_COPY, &copy)) {
 			job->failed = 1;
@@ -40,9 +41,10 @@ static void *serve(void *arg)
 }
 
 // Runs `touch` over new memory of so many pages, which is served.
-int c_faults(long pages, size_t size, void *page, void (*touch)(void *, long, size_t))
+int c_faults(long pages, size_t size, void *page, size_t block,
+	     void (*touch)(void *, long, size_t))
 {
-	struct job job = { .pages = pages, .size = size, .page = page };
+	struct job job = { .pages = pages, .size = size, .block = block, .page = page };
 	struct uffdio_api api = { .api = UFFD_API };
 	pthread_t handler;
 

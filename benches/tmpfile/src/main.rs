@@ -3,9 +3,12 @@
 //! fails, or the process is killed.
 //!
 //! ```text
-//! cargo run --release -- time DIRECTORY...    ratios of medians, rounds interleaved
-//! cargo run --release -- faults DIRECTORY     the table (needs strace)
+//! cargo bench -- time DIRECTORY...          a figure each way
+//! cargo run --release -- faults DIRECTORY   the table (needs strace)
 //! ```
+
+#[path = "../../common/mod.rs"]
+mod common;
 
 use barecall::fd::OwnedFd;
 use barecall::fs::{self, Mode, OFlags};
@@ -16,7 +19,7 @@ use std::ffi::CString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -159,7 +162,8 @@ fn by_atomic_write_file(place: &Place) -> Outcome {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = std::env::args().skip(1);
+    let args: Vec<String> = args.filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["time", ref dirs @ ..] if !dirs.is_empty() => dirs.iter().for_each(|dir| time(dir)),
@@ -172,43 +176,29 @@ fn main() {
     }
 }
 
-/// Every way in turn, many rounds; the medians, as ratios to the first.
+/// Every way in turn, many rounds.
 fn time(dir: &str) {
-    const ROUNDS: usize = 300;
     for exists in [true, false] {
         for durable in [false, true] {
-            let ways: Vec<&Way> = WAYS.iter().filter(|way| way.durable == durable).collect();
-            let mut times = vec![Vec::<Duration>::new(); ways.len()];
             let scratch = tempfile::tempdir_in(dir).unwrap();
             let place = Place::new(scratch.path());
             let name = scratch.path().join("name");
-            for round in 0..ROUNDS {
-                // Start with another way each time, so that none always follows
-                // the same one.
-                for n in 0..ways.len() {
-                    let way = (round + n) % ways.len();
-                    if exists {
-                        std::fs::write(&name, OLD).unwrap();
-                    } else {
-                        let _ = std::fs::remove_file(&name);
-                    }
-                    let start = Instant::now();
-                    (ways[way].run)(&place).unwrap();
-                    times[way].push(start.elapsed());
+            let run = |way: &Way| {
+                if exists {
+                    std::fs::write(&name, OLD).unwrap();
+                } else {
+                    let _ = std::fs::remove_file(&name);
                 }
-            }
-            let medians: Vec<f64> = times
-                .iter_mut()
-                .map(|times| {
-                    times.sort();
-                    times[times.len() / 2].as_secs_f64() * 1e6
-                })
-                .collect();
-            println!("\n{dir}, name {}:", if exists { "taken" } else { "free" });
-            for (way, median) in ways.iter().zip(&medians) {
-                let ratio = median / medians[0];
-                println!("  {:40} {median:9.1} us  {ratio:5.2}", way.name);
-            }
+                let start = Instant::now();
+                (way.run)(&place).unwrap();
+                start.elapsed().as_nanos() as f64
+            };
+            let ways = WAYS.iter().filter(|way| way.durable == durable);
+            let ways = ways.map(|way| common::timed(way.name, || run(way)));
+            let name = if exists { "name taken" } else { "name free" };
+            let durable = if durable { ", durable" } else { "" };
+            let case = format!("{name}{durable}");
+            common::race("tmpfile", &case, "ns", common::rounds(301), ways.collect());
         }
     }
 }
