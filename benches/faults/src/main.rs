@@ -7,7 +7,9 @@
 #[path = "../../common/mod.rs"]
 mod common;
 
-use barecall::userfaultfd::{CopyFlags, Event, MappedRegion, RegisterModes, Userfaultfd, UserfaultfdOptions};
+use barecall::userfaultfd::{
+    CopyFlags, Event, MappedRegion, RegisterModes, Userfaultfd, UserfaultfdOptions,
+};
 use common::{Way, race, rounds, timed};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -189,5 +191,11 @@ fn main() {
         turn("the kernel: zeros", zeros),
         turn("the kernel: zeros, then memcpy", zeros_and_copy),
     ];
-    race("faults", "what is possible, a page", "ns", rounds(ROUNDS), ways);
+    race(
+        "faults",
+        "what is possible, a page",
+        "ns",
+        rounds(ROUNDS),
+        ways,
+    );
 }
