@@ -288,10 +288,18 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Alone in a child, where nobody else opens any.
+/// Runs it in a child, where nobody else opens descriptors. What is made once
+/// must be made before: a child that is forked in the middle of that would wait
+/// for a thread which it does not have.
+fn alone(body: fn()) {
+    watchdog();
+    page_size();
+    in_child(body);
+}
+
 #[test]
 fn no_descriptor_leaks_whatever_comes() {
-    in_child(|| {
+    alone(|| {
         let uffd = plain();
         let good = bytes(&regions(2));
         let before = descriptors();
@@ -554,10 +562,10 @@ fn attaching_tells_which_events_may_be_lost() {
 }
 
 /// A keeper that is dropped keeps its descriptor; one that is released does
-/// not. (Alone, in a child.)
+/// not.
 #[test]
 fn a_keeper_is_never_closed_by_accident() {
-    in_child(|| {
+    alone(|| {
         let uffd = plain();
         let before = descriptors();
         drop(Keeper::of(&uffd).unwrap());
