@@ -109,9 +109,12 @@ impl<S: PageSource + ?Sized> Filler<'_, '_, S> {
 
     fn put_zeros(&self, staging: &mut [u8], job: &Job) -> Outcome {
         let huge = job.region.page_size() != self.options.page_size;
-        let protected = job.region.flags().contains(RegionFlags::WRITE_PROTECTED);
         // Neither huge pages nor protected ones can be had of the kernel's
-        // zeros.
+        // zeros; and where a page is protected that is not there yet, it
+        // says that it is there, for ever.
+        let protected = job.region.flags().contains(RegionFlags::WRITE_PROTECTED)
+            || (self.uffd.features())
+                .intersects(Features::WP_UNPOPULATED.union(Features::WP_ASYNC));
         if job.reason == Reason::Minor || !(huge || protected) {
             let content = match job.reason {
                 Reason::Minor => Content::InFile,

@@ -7,8 +7,8 @@ use barecall::fd::AsFd;
 use barecall::memfd::MemfdOptions;
 use barecall::mm::{ProtFlags, mprotect};
 use barecall::pager::{
-    At, Ended, FileSource, Fill, InFile, PageSource, Pager, PagerError, PagerOptions, Reason,
-    Region, RegionFlags, RegionTable, SliceSource, TableError,
+    At, Contents, Ended, FileSource, Fill, InFile, PageSource, Pager, PagerError, PagerOptions,
+    Reason, Region, RegionFlags, RegionTable, SliceSource, TableError,
 };
 use barecall::process::{PidfdFlags, WaitOptions, WaitTarget, pidfd_open, wait4};
 use barecall::userfaultfd::{
@@ -169,6 +169,31 @@ fn what_is_there_already_is_kept() {
     });
     assert_eq!(pager.stats().copied + 3 * size as u64, memory.len() as u64);
     assert!(pager.stats().exists >= 3);
+}
+
+/// `ZEROPAGE` says `EEXIST` of a page that is protected and not there, for ever.
+#[test]
+fn zeros_reach_pages_that_were_protected_before_they_were_there() {
+    if !has(Features::WP_UNPOPULATED) {
+        // Before Linux 6.4 nothing is protected that is not there.
+        assert!(!common::kernel_is_at_least(6, 4));
+        return;
+    }
+    let uffd = open(Features::WP_UNPOPULATED);
+    let memory = pages(&uffd, 32, MISSING | RegisterModes::WP);
+    uffd.write_protect(memory.range()).unwrap();
+    let mut room = [Region::EMPTY; 4];
+    let mut table = RegionTable::new(&mut room);
+    table
+        .insert(Region::new(memory.range(), 0, page_size()).with_contents(Contents::Zeros))
+        .unwrap();
+    let pager = Pager::new(&uffd, &Words, table, options()).unwrap();
+    serving(&pager, 1, || {
+        for index in 0..32 {
+            assert_eq!(peek(&memory, index), 0);
+        }
+    });
+    assert!(pager.stats().faults() <= 32 + 32);
 }
 
 #[test]
