@@ -24,6 +24,8 @@ struct Way {
     target: &'static str,
     linker: &'static str,
     link: &'static str,
+    /// Where, so that tests do not build over each other's programs.
+    dir: &'static str,
 }
 
 impl Way {
@@ -35,6 +37,7 @@ impl Way {
                     target,
                     linker,
                     link,
+                    dir: "ways",
                 });
             }
         }
@@ -63,9 +66,10 @@ impl Way {
         }
     }
 
+    /// One for all ways to link: the library is the same for them.
     fn target_dir(self) -> PathBuf {
         let arch = self.target.split('-').next().unwrap_or(self.target);
-        let name = format!("{arch}-{}-{}", self.linker.replace("GNU ", ""), self.link);
+        let name = format!("{}-{arch}-{}", self.dir, self.linker.replace("GNU ", ""));
         host::target_dir("downstream").join(name)
     }
 
@@ -198,6 +202,7 @@ fn start_program() -> PathBuf {
         target: host::X86_64,
         linker: "lld",
         link: "script",
+        dir: "start",
     };
     way.build("release").join("start")
 }
@@ -317,6 +322,7 @@ fn unwinding_is_refused_in_one_clear_line() {
         target: host::X86_64,
         linker: "lld",
         link: "script",
+        dir: "unwind",
     };
     let output = way
         .cargo("unwind")
