@@ -3,23 +3,28 @@
 
 pub mod headers;
 
-use std::sync::OnceLock;
-
 /// The running kernel's version, (major, minor), as `uname -r` tells it.
+///
+/// Asked anew each time, and without memory of its own: a `OnceLock` that
+/// another thread was just filling is never done in a forked child, and neither
+/// may be the allocator.
 pub fn kernel_version() -> (u32, u32) {
-    static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
-    *VERSION.get_or_init(|| {
-        let release =
-            std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a mounted /proc");
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-        let mut next = || {
-            numbers
-                .next()
-                .and_then(|n| n.parse().ok())
-                .expect("a version number")
-        };
-        (next(), next())
-    })
+    // SAFETY: a structure of bytes, which the call fills.
+    let name = unsafe {
+        let mut name: libc::utsname = core::mem::zeroed();
+        assert_eq!(libc::uname(&raw mut name), 0);
+        name
+    };
+    let mut numbers = [0_u32; 2];
+    let mut which = 0;
+    for byte in name.release.map(|c| c as u8) {
+        match byte {
+            b'0'..=b'9' => numbers[which] = numbers[which] * 10 + u32::from(byte - b'0'),
+            _ if which == 0 => which = 1,
+            _ => break,
+        }
+    }
+    (numbers[0], numbers[1])
 }
 
 /// Whether the running kernel is `major.minor` or newer.

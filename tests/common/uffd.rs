@@ -6,7 +6,7 @@ use barecall::userfaultfd::{
     UserfaultfdOptions, supported,
 };
 use barecall::{Errno, nr, syscall};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before it counts as hanging (the kernels of the
@@ -16,19 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A thread that waits for a page cannot be joined: a test that fails with one
 /// would hang, so the process ends after a while.
 pub fn watchdog() {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    STARTED.get_or_init(|| {
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if !STARTED.swap(true, Ordering::Relaxed) {
         std::thread::spawn(|| {
             std::thread::sleep(2 * PATIENCE);
             eprintln!("the tests of this file hang");
             std::process::abort();
         });
-    });
+    }
 }
 
 pub fn support() -> Support {
-    static SUPPORT: OnceLock<Support> = OnceLock::new();
-    *SUPPORT.get_or_init(|| supported().expect("a kernel with userfaultfd"))
+    supported().expect("a kernel with userfaultfd")
 }
 
 /// Whether the kernel has these features, believed.
@@ -54,19 +53,9 @@ pub fn plain() -> Userfaultfd {
 }
 
 pub fn page_size() -> usize {
-    static SIZE: OnceLock<usize> = OnceLock::new();
-    *SIZE.get_or_init(|| {
-        let auxv = std::fs::read("/proc/self/auxv").expect("a mounted /proc");
-        let mut words = auxv
-            .chunks_exact(8)
-            .map(|word| u64::from_ne_bytes(word.try_into().unwrap()));
-        while let (Some(key), Some(value)) = (words.next(), words.next()) {
-            if key == 6 {
-                return value as usize;
-            }
-        }
-        panic!("no AT_PAGESZ");
-    })
+    // SAFETY: a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).expect("a page has a size")
 }
 
 /// Anonymous memory of so many pages, registered.
