@@ -127,8 +127,8 @@ pub fn serve_children(children: mpsc::Receiver<(Userfaultfd, Vec<Region>)>) {
                 let options = PagerOptions::new(page_size());
                 let pager = Pager::new(&child, &Words, table, options).unwrap();
                 // Where nothing ever is, a request says whether there is a
-                // process.
-                let nowhere = PageRange::new(page_size(), page_size());
+                // process. (Below vm.mmap_min_addr it is EINVAL.)
+                let nowhere = PageRange::new(1 << 20, page_size());
                 while child.zero_once(nowhere, ZeroFlags::empty()).stop != Some(Stop::Gone) {
                     let drained = pager.drain(&mut staging(), Duration::from_secs(100));
                     assert!(matches!(drained, Ok(Ended::Drained | Ended::Gone)));
