@@ -75,10 +75,12 @@ fn report() {
         }
     }
     let mask = sigprocmask(How::BLOCK, SigSet::EMPTY).unwrap();
-    let group = process::getpgid(None).unwrap().unwrap();
-    let session = process::getsid(None).unwrap().unwrap();
+    // None: in a PID namespace whose leaders stayed outside.
+    let group = process::getpgid(None).unwrap();
+    let session = process::getsid(None).unwrap();
+    let me = Some(getpid());
     write!(text, "mask:{:x} ", mask.bits()).unwrap();
-    write!(text, "leads:{},{} ", group == getpid(), session == getpid()).unwrap();
+    write!(text, "leads:{},{} ", group == me, session == me).unwrap();
     let mut buf = [0; 4096];
     write!(
         text,

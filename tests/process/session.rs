@@ -17,6 +17,15 @@ fn nobody() -> Pid {
     Pid::from_raw(i32::MAX).unwrap()
 }
 
+/// A child that waits for its end.
+fn idle() -> Pid {
+    start(|| {
+        loop {
+            let _ = barecall::event::poll(&mut [], None);
+        }
+    })
+}
+
 #[test]
 fn groups_and_sessions_have_leaders_and_errors() {
     common::in_child(|| {
@@ -29,11 +38,7 @@ fn groups_and_sessions_have_leaders_and_errors() {
         // Not a group of this session.
         assert_eq!(setpgid(None, Some(nobody())), Err(Errno::EPERM));
 
-        let child = start(|| {
-            loop {
-                let _ = barecall::event::poll(&mut [], None);
-            }
-        });
+        let child = idle();
         setpgid(Some(child), None).unwrap();
         assert_eq!(getpgid(Some(child)), Ok(Some(child)));
         setpgid(Some(child), getpgid(None).unwrap()).unwrap();
@@ -94,7 +99,9 @@ fn a_session_takes_a_terminal_moves_its_foreground_and_gives_it_up() {
         assert_eq!(tiocspgrp(&tty, me), Err(Errno::ENOTTY));
         assert_eq!(tiocsctty(&pipe, false), Err(Errno::ENOTTY));
 
-        let strangers = getpgid(None).unwrap().unwrap();
+        // A group that stays behind: the one we are in may have no number here.
+        let strangers = idle();
+        setpgid(Some(strangers), None).unwrap();
         setsid().unwrap();
         tiocsctty(&tty, false).unwrap();
         tiocsctty(&tty, false).unwrap();
@@ -102,11 +109,7 @@ fn a_session_takes_a_terminal_moves_its_foreground_and_gives_it_up() {
         assert_eq!(tiocgpgrp(&tty), Ok(Some(me)));
 
         // A job in the foreground, and back from the background.
-        let job = start(|| {
-            loop {
-                let _ = barecall::event::poll(&mut [], None);
-            }
-        });
+        let job = idle();
         setpgid(Some(job), None).unwrap();
         tiocspgrp(&tty, job).unwrap();
         assert_eq!(tiocgpgrp(&tty), Ok(Some(job)));
@@ -114,8 +117,10 @@ fn a_session_takes_a_terminal_moves_its_foreground_and_gives_it_up() {
         assert_eq!(tiocspgrp(&tty, nobody()), Err(Errno::ESRCH));
         tiocspgrp(&tty, me).unwrap();
         assert_eq!(tiocgpgrp(&tty), Ok(Some(me)));
-        kill(job, Signal::SIGKILL);
-        end(job);
+        for child in [job, strangers] {
+            kill(child, Signal::SIGKILL);
+            end(child);
+        }
 
         // Another session's leader may not have it, or takes it by force.
         if common::has_capability(CAP_SYS_ADMIN) {
