@@ -21,7 +21,8 @@ use common::headers::{ARCHES, c_compiler, kernel_headers, missing, root, rust_co
 use rust::Source;
 use std::process::Command;
 
-/// Integer constants that no header has, and why. By the end of their path.
+/// Integer constants that no header has, and why. By the end of their path, or
+/// with `module::*` all that a module has without an alias.
 const OWN_CONSTANTS: &[(&str, &str)] = &[
     (
         "arch::imp::UFFD_WP_PROOF",
@@ -54,6 +55,10 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
     (
         "system::CONSOLE_LEVEL",
         "SYSLOG_ACTION_CONSOLE_LEVEL, which the kernel has for itself",
+    ),
+    (
+        "pager::*",
+        "it speaks with the kernel through other modules alone",
     ),
     ("process::Pid::INIT", "process 1"),
     ("signal::set::SigSet::ALL", "every signal"),
@@ -124,8 +129,10 @@ const OWN_STRUCTURES: &[(&str, &str)] = &[
 ];
 
 fn is_own(list: &[(&str, &str)], path: &str) -> bool {
-    list.iter()
-        .any(|(own, _)| path == *own || path.ends_with(&format!("::{own}")))
+    list.iter().any(|(own, _)| match own.strip_suffix('*') {
+        Some(module) => path.starts_with(module),
+        None => path == *own || path.ends_with(&format!("::{own}")),
+    })
 }
 
 /// The crate's source for an architecture, with its macros expanded.
@@ -151,10 +158,8 @@ fn constants(source: &Source, claims: &mut Vec<Claim>, complaints: &mut Vec<Stri
     for constant in &source.constants {
         // What `bitflags` makes for itself.
         let inner = constant.scope.iter().any(|name| name == "InternalBitFlags");
-        // The pager speaks with the kernel through other modules alone.
-        let path = constant.path();
-        let of_pager = path.starts_with("pager::") && constant.aliases.is_empty();
-        let own = of_pager || is_own(OWN_CONSTANTS, &path);
+        // What has a C name by an alias is held to it.
+        let own = constant.aliases.is_empty() && is_own(OWN_CONSTANTS, &constant.path());
         if inner || own || !source.is_integer(constant) {
             continue;
         }
