@@ -12,7 +12,7 @@
 
 use barecall::fd::{AsFd, OwnedFd};
 use barecall::fs::{self, CWD, Mode, OFlags};
-use barecall::io::{self, DupFlags};
+use barecall::io::{self, DupFlags, FdWriter};
 use barecall::mount::{MountFlags, mount};
 use barecall::process::{
     CStrArray, CStrings, Pid, WaitOptions, WaitStatus, WaitTarget, execve, exit_group, fork,
@@ -56,14 +56,9 @@ fn main(_start: Start) -> i32 {
 
 /// A line on the console.
 fn say(message: fmt::Arguments<'_>) {
-    struct Console;
-    impl fmt::Write for Console {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            // SAFETY: the kernel opened the console as 0, 1 and 2 for process 1.
-            io::write_all(unsafe { io::stdout() }, text.as_bytes()).map_err(|_| fmt::Error)
-        }
-    }
-    let _ = writeln!(Console, "matrix: {message}");
+    // SAFETY: the kernel opened the console as 0, 1 and 2 for process 1.
+    let mut console = FdWriter(unsafe { io::stdout() });
+    let _ = writeln!(console, "matrix: {message}");
 }
 
 /// What `init -M` promises to its program: where it is, what is mounted, that

@@ -13,7 +13,7 @@
 use barecall::Errno;
 use barecall::fd::{AsFd, OwnedFd};
 use barecall::fs::{self, CWD, FdPath, Mode, OFlags};
-use barecall::io;
+use barecall::io::{self, FdWriter};
 use barecall::memfd::{
     self, Applied, Exec, Frozen, Memfd, MemfdOptions, MemoryFile, NotFrozen, Seals,
 };
@@ -43,14 +43,9 @@ fn main(start: Start) -> i32 {
 }
 
 fn say(message: fmt::Arguments<'_>) {
-    struct Stderr;
-    impl fmt::Write for Stderr {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            // SAFETY: descriptor 2 is standard error from the start.
-            io::write_all(unsafe { io::stderr() }, text.as_bytes()).map_err(|_| fmt::Error)
-        }
-    }
-    let _ = writeln!(Stderr, "selfseal: {message}");
+    // SAFETY: descriptor 2 is standard error from the start.
+    let mut err = FdWriter(unsafe { io::stderr() });
+    let _ = writeln!(err, "selfseal: {message}");
 }
 
 type Failed = (&'static str, Errno);
