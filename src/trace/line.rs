@@ -240,6 +240,20 @@ impl Line {
 
     /// `"data"...`: so many bytes at an address, of which the first are shown.
     pub(in crate::trace) fn data(&mut self, address: usize, len: usize) {
+        self.quoted(address, len, Self::escaped);
+    }
+
+    /// The same in hexadecimal: `"\x1f\x00"`.
+    pub(in crate::trace) fn random(&mut self, address: usize, len: usize) {
+        self.quoted(address, len, |line, byte, _| {
+            line.text("\\x");
+            line.digits((byte >> 4).into(), 16);
+            line.digits((byte & 15).into(), 16);
+        });
+    }
+
+    /// `show` is told of each byte, and of the one that follows it.
+    fn quoted(&mut self, address: usize, len: usize, show: impl Fn(&mut Self, u8, Option<u8>)) {
         let mut bytes = [0; SHOWN];
         let Some(room) = bytes.get_mut(..len.min(SHOWN)) else {
             return;
@@ -251,30 +265,7 @@ impl Line {
         }
         self.byte(b'"');
         for (i, &byte) in found.iter().enumerate() {
-            self.escaped(byte, found.get(i + 1).copied());
-        }
-        self.byte(b'"');
-        if len > SHOWN {
-            self.text("...");
-        }
-    }
-
-    /// The same in hexadecimal: `"\x1f\x00"`.
-    pub(in crate::trace) fn random(&mut self, address: usize, len: usize) {
-        let mut bytes = [0; SHOWN];
-        let Some(room) = bytes.get_mut(..len.min(SHOWN)) else {
-            return;
-        };
-        let wanted = room.len();
-        let found = self.peek(address, room);
-        if found.len() < wanted || address == 0 {
-            return self.pointer(address);
-        }
-        self.byte(b'"');
-        for &byte in found {
-            self.text("\\x");
-            self.digits((byte >> 4).into(), 16);
-            self.digits((byte & 15).into(), 16);
+            show(self, byte, found.get(i + 1).copied());
         }
         self.byte(b'"');
         if len > SHOWN {

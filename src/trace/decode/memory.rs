@@ -233,6 +233,22 @@ pub(super) fn envp(line: &mut Line, address: usize) {
 }
 
 pub(super) fn iovecs(line: &mut Line, address: usize, count: usize) {
+    array(line, address, count, |line, [base, len]| {
+        line.text("{iov_base=");
+        line.data(base as usize, len as usize);
+        line.text(", iov_len=");
+        line.unsigned(len);
+        line.byte(b'}');
+    });
+}
+
+/// `[one, two, ...]`: elements of so many words each.
+fn array<const WORDS: usize>(
+    line: &mut Line,
+    address: usize,
+    count: usize,
+    one: impl Fn(&mut Line, [u64; WORDS]),
+) {
     const SHOWN: usize = 16;
     if address == 0 || count > 0 && line.word(address).is_none() {
         return line.pointer(address);
@@ -242,16 +258,12 @@ pub(super) fn iovecs(line: &mut Line, address: usize, count: usize) {
         if i > 0 {
             line.text(", ");
         }
-        let here = address.wrapping_add(i.wrapping_mul(16));
-        let Some([base, len]) = (i < SHOWN).then(|| line.words(here)).flatten() else {
+        let here = address.wrapping_add(i.wrapping_mul(8 * WORDS));
+        let Some(words) = (i < SHOWN).then(|| line.words(here)).flatten() else {
             line.text("...");
             break;
         };
-        line.text("{iov_base=");
-        line.data(base as usize, len as usize);
-        line.text(", iov_len=");
-        line.unsigned(len);
-        line.byte(b'}');
+        one(line, words);
     }
     line.byte(b']');
 }
@@ -273,20 +285,7 @@ pub(super) fn open_how(line: &mut Line, address: usize) {
 }
 
 pub(super) fn poll(line: &mut Line, address: usize, count: usize) {
-    const SHOWN: usize = 16;
-    if address == 0 || count > 0 && line.word(address).is_none() {
-        return line.pointer(address);
-    }
-    line.byte(b'[');
-    for i in 0..count {
-        if i > 0 {
-            line.text(", ");
-        }
-        let here = address.wrapping_add(i.wrapping_mul(8));
-        let Some(one) = (i < SHOWN).then(|| line.word(here)).flatten() else {
-            line.text("...");
-            break;
-        };
+    array(line, address, count, |line, [one]| {
         line.text("{fd=");
         line.signed((one as i32).into());
         if one as i32 >= 0 {
@@ -294,8 +293,7 @@ pub(super) fn poll(line: &mut Line, address: usize, count: usize) {
             typed(line, Kind::PollFlags, one >> 32 & 0xffff);
         }
         line.byte(b'}');
-    }
-    line.byte(b']');
+    });
 }
 
 pub(super) fn rlimit(line: &mut Line, address: usize) {
