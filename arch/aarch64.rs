@@ -245,7 +245,7 @@ pub(crate) fn trace_hook() -> *const c_void {
             "adrp {hook}, :got:__barecall_trace_0_1",
             "ldr {hook}, [{hook}, :got_lo12:__barecall_trace_0_1]",
             hook = out(reg) hook,
-            options(nostack, preserves_flags, pure, readonly),
+            options(nostack, preserves_flags),
         )
     }
     hook

@@ -195,7 +195,7 @@ pub(crate) fn trace_hook() -> *const c_void {
             ".hidden __barecall_trace_0_1",
             "mov {}, qword ptr [rip + __barecall_trace_0_1@GOTPCREL]",
             out(reg) hook,
-            options(nostack, preserves_flags, pure, readonly),
+            options(nostack, preserves_flags),
         )
     }
     hook
