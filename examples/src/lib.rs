@@ -1,11 +1,11 @@
 //! What the example programs share: output that is collected into few system
-//! calls, and how to fail.
+//! calls, and how the command line is answered.
 #![no_std]
 
+pub mod paging;
+
 use barecall::fd::BorrowedFd;
-use barecall::process::{self, Pid, WaitOptions, WaitStatus, WaitTarget};
 use barecall::rt::Start;
-use barecall::signal::{self, Signal};
 use barecall::{Errno, io};
 use core::fmt;
 
@@ -91,59 +91,12 @@ pub fn help(start: Start, usage: &str) -> Option<i32> {
     Some(written.is_err().into())
 }
 
-/// The 64-bit words of a memory whose contents are known: none of them is
-/// zero, and none is like another.
-fn word(number: u64) -> u64 {
-    number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
-}
-
-/// Writes what known memory has from `offset` on, in whole words.
-pub fn pattern(offset: u64, into: &mut [u8]) {
-    for (number, place) in (offset / 8..).zip(into.chunks_exact_mut(8)) {
-        place.copy_from_slice(&word(number).to_le_bytes());
-    }
-}
-
-/// The offset of the first word that is not as in known memory.
-pub fn differs(offset: u64, bytes: &[u8]) -> Option<u64> {
-    (offset / 8..)
-        .zip(bytes.chunks_exact(8))
-        .find(|(number, bytes)| **bytes != word(*number).to_le_bytes())
-        .map(|(number, _)| number * 8)
-}
-
-/// Runs `run` in a child process that ends with its status, and with its
-/// parent.
-///
-/// # Safety
-///
-/// The process has no other threads.
-pub unsafe fn child(run: impl FnOnce() -> i32) -> Result<Pid, Errno> {
-    // SAFETY: one thread, and the child never returns from here.
-    match unsafe { process::fork() }? {
-        Some(child) => Ok(child),
-        None => {
-            let _ = process::set_pdeathsig(Some(Signal::SIGKILL));
-            process::exit_group(run())
-        }
-    }
-}
-
-/// Waits for a child.
-pub fn ended(child: Pid) -> Result<WaitStatus, Errno> {
-    loop {
-        match process::wait4(WaitTarget::Pid(child), WaitOptions::empty()) {
-            Ok(Some((_, status))) => return Ok(status),
-            Ok(None) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-/// Kills a child, and waits for it.
-pub fn killed(child: Pid) -> Result<WaitStatus, Errno> {
-    signal::kill(child, Signal::SIGKILL)?;
-    ended(child)
+/// Prints how to use the program to who has used it otherwise, and gives the
+/// exit status then.
+pub fn misused(usage: &str) -> i32 {
+    // SAFETY: written to only; if 2 is closed, writing says so.
+    let _ = io::write_all(unsafe { io::stderr() }, usage.as_bytes());
+    2
 }
 
 /// The number that `arg` is, of `least` to `most`.

@@ -5,8 +5,9 @@
 
 use barecall::io::{self, retry_on_intr};
 use barecall::rt::Start;
-use barecall::userfaultfd::{Access, Event, MappedRegion, RegisterModes, UserfaultfdOptions};
+use barecall::userfaultfd::{Event, MappedRegion, RegisterModes, UserfaultfdOptions};
 use barecall::{Errno, thread};
+use barecall_examples::{help, paging::userfaultfd};
 
 barecall::entry!(main);
 
@@ -18,7 +19,7 @@ Reads memory that another thread serves page by page, through userfaultfd.
 ";
 
 fn main(start: Start) -> i32 {
-    if let Some(status) = barecall_examples::help(start, USAGE) {
+    if let Some(status) = help(start, USAGE) {
         return status;
     }
     match run(&start) {
@@ -39,12 +40,7 @@ fn run(start: &Start) -> Result<bool, Errno> {
     let contents = [0xab; 64 << 10];
     let contents = contents.get(..page_size).ok_or(Errno::EINVAL)?;
 
-    let options = UserfaultfdOptions::new().blocking(true);
-    // Linux 5.10 has no user mode.
-    let opened = options.open_any();
-    let uffd = opened
-        .or_else(|_| options.access(Access::Kernel).open_any())?
-        .userfaultfd;
+    let uffd = userfaultfd(UserfaultfdOptions::new().blocking(true))?;
     let memory = MappedRegion::anonymous(&uffd, PAGES * page_size, RegisterModes::MISSING)?;
 
     let serve = || -> Result<(), Errno> {

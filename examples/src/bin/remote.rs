@@ -8,20 +8,24 @@
 use barecall::errno::Errno;
 use barecall::fd::{AsFd, BorrowedFd, OwnedFd};
 use barecall::io::{self, IoSlice};
-use barecall::mm::{self, MapFlags, ProtFlags};
 use barecall::net::{self, MsgFlags, SendControl, SocketFlags, SocketType, UnixAddr};
 use barecall::pager::{
     At, Fill, PageSource, Pager, PagerError, PagerOptions, Region, RegionTable, Stats,
 };
-use barecall::process::{self, WaitStatus};
+use barecall::process;
 use barecall::rt::Start;
 use barecall::thread;
-use barecall::userfaultfd::{Access, MappedRegion, OpenError, RegisterModes, UserfaultfdOptions};
-use barecall_examples::{Out, child, differs, ended, help, killed, number, pattern};
-use core::fmt::{self, Write as _};
+use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+use barecall_examples::paging::{
+    Failure, child, goes_on, killed, known, of, read_all, status, succeeded, userfaultfd,
+};
+use barecall_examples::{Out, help, misused, number};
+use core::fmt::Write as _;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 barecall::entry!(main);
+
+const TOOL: &str = "remote";
 
 const USAGE: &str = "\
 usage: remote [-k TIMES] [-m MIB]
@@ -41,56 +45,15 @@ struct Job {
     len: usize,
 }
 
-enum Failure {
-    Os(&'static str, Errno),
-    Open(OpenError),
-    Pager(PagerError),
-    Wrong(u64),
-    Ended(&'static str, WaitStatus),
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
-}
-
-impl From<PagerError> for Failure {
-    fn from(error: PagerError) -> Self {
-        Self::Pager(error)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Os(what, errno) => write!(f, "{what}: {errno}"),
-            Self::Open(error) => error.fmt(f),
-            Self::Pager(error) => error.fmt(f),
-            Self::Wrong(offset) => write!(f, "wrong contents at offset {offset:#x}"),
-            Self::Ended(who, status) => write!(f, "{who}: {status:?}"),
-        }
-    }
-}
-
-/// An error of this call.
-fn of(what: &'static str) -> impl FnOnce(Errno) -> Failure {
-    move |errno| Failure::Os(what, errno)
-}
-
 fn main(start: Start) -> i32 {
     if let Some(status) = help(start, USAGE) {
         return status;
     }
     let Some(job) = parse(start) else {
-        // SAFETY: descriptor 2 is standard error from the start.
-        let mut err = Out::new(unsafe { io::stderr() });
-        err.bytes(USAGE.as_bytes());
-        let _ = err.flush();
-        return 2;
+        return misused(USAGE);
     };
     let page_size = start.auxv().page_size().unwrap_or(4096);
-    status(supervise(&job, page_size))
+    status(TOOL, supervise(&job, page_size))
 }
 
 fn parse(start: Start) -> Option<Job> {
@@ -109,18 +72,6 @@ fn parse(start: Start) -> Option<Job> {
     Some(job)
 }
 
-fn status(result: Result<(), Failure>) -> i32 {
-    let Err(failure) = result else { return 0 };
-    // SAFETY: descriptor 2 is standard error from the start.
-    let mut err = Out::new(unsafe { io::stderr() });
-    let _ = writeln!(err, "remote: {failure}");
-    let _ = err.flush();
-    match failure {
-        Failure::Wrong(_) | Failure::Ended(_, WaitStatus::Exited(1)) => 1,
-        _ => 2,
-    }
-}
-
 /// Starts both sides, and kills the server when it is told to.
 fn supervise(job: &Job, page_size: usize) -> Result<(), Failure> {
     let mut name = *b"barecall-remote-\0\0\0\0";
@@ -130,28 +81,19 @@ fn supervise(job: &Job, page_size: usize) -> Result<(), Failure> {
     let addr = UnixAddr::new_abstract(&name).ok_or(Failure::Os("address", Errno::ENAMETOOLONG))?;
     let (progress, told) = io::pipe2(io::PipeFlags::CLOEXEC).map_err(of("pipe"))?;
     // SAFETY: there are no threads.
-    let user = unsafe { child(|| status(run(job, page_size, &addr, &told))) };
-    let user = user.map_err(of("fork"))?;
+    let user = unsafe { child(TOOL, || run(job, page_size, &addr, &told)) }?;
     // So that the pipe ends when the user of the memory does.
     drop(told);
     loop {
         // SAFETY: there are no threads.
-        let server = unsafe { child(|| status(serve(job.len, &addr))) };
-        let server = server.map_err(of("fork"))?;
-        let mut byte = [0];
-        let more = io::retry_on_intr(|| io::read(&progress, &mut byte)).map_err(of("read"))?;
-        match killed(server).map_err(of("kill"))? {
-            WaitStatus::Killed { .. } => {}
-            status => return Err(Failure::Ended("the server", status)),
-        }
-        if more == 0 {
+        let server = unsafe { child(TOOL, || serve(job.len, &addr)) }?;
+        let more = goes_on(&progress)?;
+        killed("the server", server)?;
+        if !more {
             break;
         }
     }
-    match ended(user).map_err(of("wait"))? {
-        WaitStatus::Exited(0) => Ok(()),
-        status => Err(Failure::Ended("the process with the memory", status)),
-    }
+    succeeded("the process with the memory", user)
 }
 
 /// Writes all of it, without a signal when nobody reads any more.
@@ -179,16 +121,7 @@ fn receive(socket: BorrowedFd<'_>, mut into: &mut [u8]) -> Result<(), Errno> {
 /// The server: has the memory, and sends what it is asked for. A question is an
 /// offset and a length, 8 bytes each; the answer is the bytes.
 fn serve(len: usize, addr: &UnixAddr) -> Result<(), Failure> {
-    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-    let prot = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping, as long as that, for this function alone; and the
-    // process ends with it.
-    let memory = unsafe {
-        let start =
-            mm::mmap_anonymous(core::ptr::null_mut(), len, prot, flags).map_err(of("mmap"))?;
-        core::slice::from_raw_parts_mut(start.cast::<u8>(), len)
-    };
-    pattern(0, memory);
+    let memory = known(len)?;
     let socket = net::socket(SocketType::STREAM, SocketFlags::CLOEXEC).map_err(of("socket"))?;
     net::bind(&socket, addr).map_err(of("bind"))?;
     net::listen(&socket, 8).map_err(of("listen"))?;
@@ -265,12 +198,7 @@ impl PageSource for Remote<'_> {
 
 /// The process that uses the memory: one thread reads it, one serves.
 fn run(job: &Job, page_size: usize, addr: &UnixAddr, told: &OwnedFd) -> Result<(), Failure> {
-    let options = UserfaultfdOptions::new();
-    // Linux 5.10 has no user mode.
-    let opened = options.open_any();
-    let uffd = opened
-        .or_else(|_| options.access(Access::Kernel).open_any())?
-        .userfaultfd;
+    let uffd = userfaultfd(UserfaultfdOptions::new())?;
     let memory =
         MappedRegion::anonymous(&uffd, job.len, RegisterModes::MISSING).map_err(of("memory"))?;
     let mut room = [Region::EMPTY; 4];
@@ -287,7 +215,7 @@ fn run(job: &Job, page_size: usize, addr: &UnixAddr, told: &OwnedFd) -> Result<(
     let handle = || pager.serve(&mut [0; BLOCK]);
     // SAFETY: joined below, before what it borrows ends; there is no libc.
     let handler = unsafe { thread::spawn_unchecked(256 << 10, handle) }.map_err(of("thread"))?;
-    let read = read_all(job, page_size, &memory, told);
+    let read = read_all(&memory, page_size, job.kills, told);
     pager.stop();
     handler.join().map_err(of("join"))??;
     let stats = pager.stats();
@@ -295,33 +223,6 @@ fn run(job: &Job, page_size: usize, addr: &UnixAddr, told: &OwnedFd) -> Result<(
     drop(memory);
     pager.shutdown();
     report(job, page_size, &stats, source.connected.into_inner())
-}
-
-/// Reads all pages, in an order that is not that of addresses. Tells when a part
-/// of it is done.
-fn read_all(
-    job: &Job,
-    page_size: usize,
-    memory: &MappedRegion,
-    told: &OwnedFd,
-) -> Result<(), Failure> {
-    let mut page = [0; 64 << 10];
-    let page = page.get_mut(..page_size).unwrap_or_default();
-    let pages = job.len / page_size;
-    let part = (pages / (job.kills as usize + 1)).max(1);
-    for i in 0..pages {
-        if i > 0 && i % part == 0 && i / part <= job.kills as usize {
-            // The server will be killed at some moment from now on.
-            io::write(told, b"x").map_err(of("write"))?;
-        }
-        // A prime, so that each page comes once.
-        let offset = i * 7919 % pages * page_size;
-        memory.read_at(page, offset);
-        if let Some(wrong) = differs(offset as u64, page) {
-            return Err(Failure::Wrong(wrong));
-        }
-    }
-    Ok(())
 }
 
 fn report(job: &Job, page_size: usize, stats: &Stats, connected: i32) -> Result<(), Failure> {

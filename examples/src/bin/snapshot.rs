@@ -15,19 +15,23 @@ use barecall::fd::OwnedFd;
 use barecall::fs::{self, Mode, OFlags};
 use barecall::io;
 use barecall::memfd::MemfdOptions;
-use barecall::mm::{self, MapFlags, ProtFlags};
 use barecall::net::{SocketFlags, SocketType, socketpair};
-use barecall::pager::handoff::{self, HandoffError, Keeper};
-use barecall::pager::{FileSource, Pager, PagerError, PagerOptions, Region};
-use barecall::process::{Pid, WaitStatus};
+use barecall::pager::handoff::{self, Keeper};
+use barecall::pager::{FileSource, Pager, PagerOptions, Region};
+use barecall::process::Pid;
 use barecall::rt::Start;
-use barecall::userfaultfd::{Access, MappedRegion, OpenError, RegisterModes, UserfaultfdOptions};
-use barecall_examples::{Lossy, Out, child, differs, ended, help, killed, number, pattern};
+use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+use barecall_examples::paging::{
+    Failure, child, goes_on, killed, known, of, read_all, status, succeeded, userfaultfd,
+};
+use barecall_examples::{Lossy, Out, help, misused, number};
 use core::ffi::CStr;
-use core::fmt::{self, Write as _};
+use core::fmt::Write as _;
 use core::time::Duration;
 
 barecall::entry!(main);
+
+const TOOL: &str = "snapshot";
 
 const USAGE: &str = "\
 usage: snapshot [-k TIMES] [-m MIB] [FILE]
@@ -48,88 +52,17 @@ struct Job {
     file: Option<&'static CStr>,
 }
 
-enum Failure {
-    Os(&'static str, Errno),
-    Open(OpenError),
-    Handoff(HandoffError),
-    Pager(PagerError),
-    Wrong(u64),
-    Ended(&'static str, WaitStatus),
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
-}
-
-impl From<HandoffError> for Failure {
-    fn from(error: HandoffError) -> Self {
-        Self::Handoff(error)
-    }
-}
-
-impl From<PagerError> for Failure {
-    fn from(error: PagerError) -> Self {
-        Self::Pager(error)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Os(what, errno) => write!(f, "{what}: {errno}"),
-            Self::Open(error) => error.fmt(f),
-            Self::Handoff(error) => error.fmt(f),
-            Self::Pager(error) => error.fmt(f),
-            Self::Wrong(offset) => write!(f, "wrong contents at offset {offset:#x}"),
-            Self::Ended(who, status) => write!(f, "{who}: {status:?}"),
-        }
-    }
-}
-
-/// An error of this call.
-fn of(what: &'static str) -> impl FnOnce(Errno) -> Failure {
-    move |errno| Failure::Os(what, errno)
-}
-
 fn main(start: Start) -> i32 {
     if let Some(status) = help(start, USAGE) {
         return status;
     }
-    // SAFETY: descriptor 2 is standard error from the start.
-    let mut err = Out::new(unsafe { io::stderr() });
     let Some(job) = parse(start) else {
-        err.bytes(USAGE.as_bytes());
-        let _ = err.flush();
-        return 2;
+        return misused(USAGE);
     };
     let page_size = start.auxv().page_size().unwrap_or(4096);
-    let result = keep(&job, page_size);
-    if let Err(failure) = result {
-        return tell(&failure);
-    }
-    // SAFETY: descriptor 1 is standard output from the start.
-    let mut out = Out::new(unsafe { io::stdout() });
-    let (mib, pages) = (job.len >> 20, job.len / page_size);
-    let file = job.file.map_or(&b"memory"[..], CStr::to_bytes);
-    let _ = writeln!(
-        out,
-        "{mib} MiB saved into {} and restored: {pages} pages right, {} handlers killed",
-        Lossy(file),
-        job.kills
-    );
-    i32::from(out.flush().is_err())
-}
-
-fn tell(failure: &Failure) -> i32 {
-    // SAFETY: descriptor 2 is standard error from the start.
-    let mut err = Out::new(unsafe { io::stderr() });
-    let _ = writeln!(err, "snapshot: {failure}");
-    let _ = err.flush();
-    match failure {
-        Failure::Wrong(_) | Failure::Ended(_, WaitStatus::Exited(1)) => 1,
-        _ => 2,
+    match status(TOOL, keep(&job, page_size)) {
+        0 => report(&job, page_size),
+        failed => failed,
     }
 }
 
@@ -167,15 +100,14 @@ fn keep(job: &Job, page_size: usize) -> Result<(), Failure> {
             .into(),
     };
     // SAFETY: there are no threads.
-    let saver = unsafe { child(|| status(save(&file, job.len))) }.map_err(of("fork"))?;
+    let saver = unsafe { child(TOOL, || save(&file, job.len)) }?;
     succeeded("the process that saves", saver)?;
 
     let (here, there) =
         socketpair(SocketType::STREAM, SocketFlags::CLOEXEC).map_err(of("socket"))?;
     let (progress, told) = io::pipe2(io::PipeFlags::CLOEXEC).map_err(of("pipe"))?;
     // SAFETY: there are no threads.
-    let reader =
-        unsafe { child(|| status(read_all(job, page_size, &there, &told))) }.map_err(of("fork"))?;
+    let reader = unsafe { child(TOOL, || read(job, page_size, &there, &told)) }?;
     // So that the pipe ends when the reader does.
     drop((there, told));
 
@@ -186,14 +118,9 @@ fn keep(job: &Job, page_size: usize) -> Result<(), Failure> {
     let mut kills = job.kills;
     loop {
         let handler = start_handler(&file, page_size, &keeper, regions)?;
-        let mut byte = [0];
-        let more = io::retry_on_intr(|| io::read(&progress, &mut byte)).map_err(of("read"))?;
-        let status = killed(handler).map_err(of("kill"))?;
-        if !matches!(status, WaitStatus::Killed { .. }) {
-            // It gave up by itself, and has said why.
-            return Err(Failure::Ended("the handler", status));
-        }
-        if more == 0 {
+        let more = goes_on(&progress)?;
+        killed("the handler", handler)?;
+        if !more {
             break;
         }
         kills = kills.saturating_sub(1);
@@ -207,29 +134,9 @@ fn keep(job: &Job, page_size: usize) -> Result<(), Failure> {
     }
 }
 
-fn succeeded(who: &'static str, child: Pid) -> Result<(), Failure> {
-    match ended(child).map_err(of("wait"))? {
-        WaitStatus::Exited(0) => Ok(()),
-        status => Err(Failure::Ended(who, status)),
-    }
-}
-
-fn status(result: Result<(), Failure>) -> i32 {
-    result.map_or_else(|failure| tell(&failure), |()| 0)
-}
-
 /// The first process: has memory, and saves it.
 fn save(file: &OwnedFd, len: usize) -> Result<(), Failure> {
-    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-    let prot = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping, as long as that, for this function alone; and
-    // the process ends with it.
-    let memory = unsafe {
-        let start =
-            mm::mmap_anonymous(core::ptr::null_mut(), len, prot, flags).map_err(of("mmap"))?;
-        core::slice::from_raw_parts_mut(start.cast::<u8>(), len)
-    };
-    pattern(0, memory);
+    let memory = known(len)?;
     let mut offset = 0;
     while let Some(rest) = memory.get(offset..).filter(|rest| !rest.is_empty()) {
         offset +=
@@ -238,37 +145,15 @@ fn save(file: &OwnedFd, len: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The second process: its memory is restored while it reads, in an order that
-/// is not that of addresses. Tells when a part of it is done.
-fn read_all(job: &Job, page_size: usize, keeper: &OwnedFd, told: &OwnedFd) -> Result<(), Failure> {
-    let options = UserfaultfdOptions::new();
-    // Linux 5.10 has no user mode.
-    let opened = options.open_any();
-    let uffd = opened
-        .or_else(|_| options.access(Access::Kernel).open_any())?
-        .userfaultfd;
+/// The second process: its memory is restored while it reads.
+fn read(job: &Job, page_size: usize, keeper: &OwnedFd, told: &OwnedFd) -> Result<(), Failure> {
+    let uffd = userfaultfd(UserfaultfdOptions::new())?;
     let memory =
         MappedRegion::anonymous(&uffd, job.len, RegisterModes::MISSING).map_err(of("memory"))?;
     let regions = [Region::new(memory.range(), 0, page_size)];
     handoff::send(keeper, &uffd, &regions, PATIENCE)?;
 
-    let mut page = [0; 64 << 10];
-    let page = page.get_mut(..page_size).unwrap_or_default();
-    let pages = job.len / page_size;
-    let part = pages / (job.kills as usize + 1);
-    for i in 0..pages {
-        if i > 0 && i % part.max(1) == 0 && i / part.max(1) <= job.kills as usize {
-            // The handler will be killed at some moment from now on.
-            io::write(told, b"x").map_err(of("write"))?;
-        }
-        // A prime, so that each page comes once.
-        let offset = i * 7919 % pages * page_size;
-        memory.read_at(page, offset);
-        if let Some(wrong) = differs(offset as u64, page) {
-            return Err(Failure::Wrong(wrong));
-        }
-    }
-    Ok(())
+    read_all(&memory, page_size, job.kills, told)
 }
 
 /// Starts a handler, and hands the memory to it.
@@ -281,8 +166,7 @@ fn start_handler(
     let (here, there) =
         socketpair(SocketType::STREAM, SocketFlags::CLOEXEC).map_err(of("socket"))?;
     // SAFETY: there are no threads.
-    let handler = unsafe { child(|| status(handle(file, page_size, &there))) };
-    let handler = handler.map_err(of("fork"))?;
+    let handler = unsafe { child(TOOL, || handle(file, page_size, &there)) }?;
     keeper.send(&here, regions, PATIENCE)?;
     Ok(handler)
 }
@@ -302,4 +186,18 @@ fn handle(file: &OwnedFd, page_size: usize, socket: &OwnedFd) -> Result<(), Fail
     // The reader has ended, and the keeper will kill this process too.
     event::poll(&mut [], None).map_err(of("poll"))?;
     Ok(())
+}
+
+fn report(job: &Job, page_size: usize) -> i32 {
+    // SAFETY: descriptor 1 is standard output from the start.
+    let mut out = Out::new(unsafe { io::stdout() });
+    let (mib, pages) = (job.len >> 20, job.len / page_size);
+    let file = job.file.map_or(&b"memory"[..], CStr::to_bytes);
+    let _ = writeln!(
+        out,
+        "{mib} MiB saved into {} and restored: {pages} pages right, {} handlers killed",
+        Lossy(file),
+        job.kills
+    );
+    i32::from(out.flush().is_err())
 }
