@@ -23,7 +23,7 @@ use barecall::kcmp::{
 use barecall::mm::{self, MapFlags, MremapFlags, ProtFlags};
 use barecall::process::{Pid, getpid};
 use barecall::rt::Start;
-use barecall_examples::Out;
+use barecall_examples::{Out, misused};
 use core::fmt::{self, Write as _};
 use core::ops::{Deref, DerefMut};
 
@@ -89,7 +89,7 @@ impl Open {
 fn main(start: Start) -> i32 {
     // SAFETY: written to only; if 1 or 2 is closed, writing fails.
     let (mut out, mut err) = unsafe { (Out::new(io::stdout()), Out::new(io::stderr())) };
-    let status = run(start, &mut out, &mut err).unwrap_or_else(|errno| {
+    let status = run(start, &mut out).unwrap_or_else(|errno| {
         let _ = match (errno, denied_by(Kind::FILE)) {
             (_, DeniedBy::Filter(errno)) => {
                 writeln!(
@@ -108,7 +108,7 @@ fn main(start: Start) -> i32 {
     }
 }
 
-fn run(start: Start, out: &mut Out<'_>, err: &mut Out<'_>) -> Result<i32, Errno> {
+fn run(start: Start, out: &mut Out<'_>) -> Result<i32, Errno> {
     let mut all = false;
     let mut pids: Table<Pid> = Table::new();
     for arg in start.args().skip(1) {
@@ -123,8 +123,7 @@ fn run(start: Start, out: &mut Out<'_>, err: &mut Out<'_>) -> Result<i32, Errno>
                     .ok()
                     .and_then(|text| text.parse().ok());
                 let Some(pid) = number.and_then(Pid::from_raw) else {
-                    err.bytes(USAGE.as_bytes());
-                    return Ok(2);
+                    return Ok(misused(USAGE));
                 };
                 pids.push(pid)?;
             }

@@ -15,7 +15,7 @@ use barecall::rt::Start;
 use barecall::signal::{self, Disposition, How, SigSet, Signal, SignalfdFlags};
 use barecall::tmpfile::{self, Durability, PlaceError, Remains, Tmpfile, TmpfileOptions};
 use barecall::{Errno, io};
-use barecall_examples::{Lossy, Out};
+use barecall_examples::{Lossy, Out, help, misused};
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 use core::mem::MaybeUninit;
@@ -60,15 +60,11 @@ enum Failure {
 }
 
 fn main(start: Start) -> i32 {
-    // SAFETY: descriptor 2 is standard error from the start.
-    let mut err = Out::new(unsafe { io::stderr() });
-    if let Some(status) = barecall_examples::help(start, USAGE) {
+    if let Some(status) = help(start, USAGE) {
         return status;
     }
     let Some(job) = parse(start) else {
-        err.bytes(USAGE.as_bytes());
-        let _ = err.flush();
-        return 2;
+        return misused(USAGE);
     };
     let failure = match publish(&job) {
         Ok(()) => return 0,
@@ -80,6 +76,8 @@ fn main(start: Start) -> i32 {
         let _ = signal::sigprocmask(How::UNBLOCK, signal.into());
         return 128 + signal.as_raw();
     }
+    // SAFETY: descriptor 2 is standard error from the start.
+    let mut err = Out::new(unsafe { io::stderr() });
     let _ = writeln!(err, "publish: {}: {failure}", Lossy(job.file.to_bytes()));
     let _ = err.flush();
     1

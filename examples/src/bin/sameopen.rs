@@ -18,7 +18,7 @@ use barecall::kcmp::{self, By, DeniedBy, Kind, kcmp_file, same_description};
 use barecall::process::{Pid, gettid};
 use barecall::rt::Start;
 use barecall::{io, nr, syscall};
-use barecall_examples::Out;
+use barecall_examples::{Out, misused};
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
@@ -77,12 +77,12 @@ fn main(start: Start) -> i32 {
             _ => match (parse(arg), a, b) {
                 (descriptor @ Some(_), None, None) => a = descriptor,
                 (descriptor @ Some(_), Some(_), None) => b = descriptor,
-                _ => return usage(&mut err),
+                _ => return misused(USAGE),
             },
         }
     }
     let (Some(a), Some(b)) = (a, b) else {
-        return usage(&mut err);
+        return misused(USAGE);
     };
 
     match compare(a, b) {
@@ -116,12 +116,6 @@ fn main(start: Start) -> i32 {
             UNKNOWN
         }
     }
-}
-
-fn usage(err: &mut Out<'_>) -> i32 {
-    err.bytes(USAGE.as_bytes());
-    let _ = err.flush();
-    UNKNOWN
 }
 
 fn compare(a: Descriptor, b: Descriptor) -> Result<(bool, &'static str), Errno> {
