@@ -32,7 +32,7 @@ mod publish;
 mod same;
 
 use barecall::rt::Start;
-use barecall::time::{self, ClockId, Timespec};
+use barecall::time::{ClockId, Timespec};
 use barecall::vdso::{Function, Vdso};
 use barecall::{Errno, io};
 use barecall_examples::Out;
@@ -153,10 +153,7 @@ impl Clock {
     }
 
     fn now(&self) -> Result<Timespec, Errno> {
-        match self.0.clock_gettime(ClockId::MONOTONIC) {
-            Err(Errno::ENOSYS) => time::clock_gettime(ClockId::MONOTONIC),
-            now => now,
-        }
+        self.0.clock_gettime_or_syscall(ClockId::MONOTONIC)
     }
 
     fn name(&self) -> &'static str {
