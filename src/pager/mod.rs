@@ -102,6 +102,7 @@
 //! - [`handoff`]: memory that is served, handed to a handler in another
 //!   process, and to the next one when that has died.
 
+mod clock;
 mod dirty;
 mod fill;
 pub mod handoff;
@@ -117,6 +118,8 @@ mod source;
 mod stats;
 mod working_set;
 
+use crate::userfaultfd::Features;
+
 pub use dirty::{Dirty, DirtyTracker, Method, TrackerError};
 pub use options::{Ended, OnFailure, PagerError, PagerOptions};
 pub use own::{SelfPager, SelfPagerSlot};
@@ -126,3 +129,9 @@ pub use serve::Pager;
 pub use source::{At, FileSource, Fill, InFile, PageSource, Reason, SliceSource};
 pub use stats::{BUCKETS, Stats};
 pub use working_set::{Touched, WorkingSet};
+
+/// That the process tells what it does to its mappings.
+const TOLD: Features = Features::EVENT_FORK
+    .union(Features::EVENT_REMAP)
+    .union(Features::EVENT_REMOVE)
+    .union(Features::EVENT_UNMAP);

@@ -1,10 +1,11 @@
 //! Faults served by the thread that has them.
 
+use super::clock::pause;
 use super::job::{Filler, Job, Outcome};
 use super::queue::Why;
-use super::serve::pause;
+use super::source::refuse_own_memory;
 use super::stats::{Counters, Stats, add};
-use super::{OnFailure, PageSource, PagerError, PagerOptions, Reason, RegionTable};
+use super::{OnFailure, PageSource, PagerError, PagerOptions, Reason, RegionTable, TOLD};
 use crate::errno::Errno;
 use crate::signal::{
     self, Disposition, InfoHandler, SaFlags, Sigaction, Siginfo, Signal, sigaction, sigaction_get,
@@ -85,11 +86,7 @@ impl<'a, S: PageSource + ?Sized> SelfPager<'a, S> {
             return Err(PagerError::Block);
         }
         let features = uffd.features();
-        let told = Features::EVENT_FORK
-            | Features::EVENT_REMAP
-            | Features::EVENT_REMOVE
-            | Features::EVENT_UNMAP;
-        if !features.contains(Features::SIGBUS) || features.intersects(told) {
+        if !features.contains(Features::SIGBUS) || features.intersects(TOLD) {
             return Err(PagerError::Features);
         }
         let each = options.block.max(table.largest_page());
@@ -98,17 +95,10 @@ impl<'a, S: PageSource + ?Sized> SelfPager<'a, S> {
             return Err(PagerError::StagingTooSmall);
         }
         let buffers = PageRange::of_memory(staging.as_ptr(), staging.len());
-        let memory = source
-            .memory()
-            .map(|memory| PageRange::of_memory(memory.as_ptr(), memory.len()));
-        for region in table.regions() {
-            if region.range().intersection(buffers).is_some() {
-                return Err(PagerError::StagingServed);
-            }
-            if memory.is_some_and(|memory| region.range().intersection(memory).is_some()) {
-                return Err(PagerError::SourceServed);
-            }
+        if table.overlaps(buffers) {
+            return Err(PagerError::StagingServed);
         }
+        refuse_own_memory(source, table.regions())?;
         Ok(Self {
             uffd: ManuallyDrop::new(uffd.try_clone()?),
             source,

@@ -1,10 +1,10 @@
 //! Where pages come from.
 
-use super::Region;
+use super::{PagerError, Region};
 use crate::errno::Errno;
 use crate::fd::AsFd;
 use crate::io;
-use crate::userfaultfd::Forked;
+use crate::userfaultfd::{Forked, PageRange};
 
 /// Why a page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,6 +130,22 @@ pub trait PageSource: Sync {
     /// better than zeros.
     fn forked(&self, child: Forked, regions: &[Region]) {
         let _ = (child, regions);
+    }
+}
+
+/// To read what one serves oneself would be to wait for oneself.
+pub(super) fn refuse_own_memory<S: PageSource + ?Sized>(
+    source: &S,
+    regions: &[Region],
+) -> Result<(), PagerError> {
+    let Some(memory) = source.memory() else {
+        return Ok(());
+    };
+    let memory = PageRange::of_memory(memory.as_ptr(), memory.len());
+    let served = |region: &Region| region.range().intersection(memory).is_some();
+    match regions.iter().any(served) {
+        true => Err(PagerError::SourceServed),
+        false => Ok(()),
     }
 }
 

@@ -56,7 +56,7 @@ mod wire;
 
 pub use wire::{ParseError, Regions, parse};
 
-use super::{Region, RegionTable};
+use super::{Region, RegionTable, TOLD};
 use crate::errno::Errno;
 use crate::event::{self, PollFd, PollFlags};
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -342,12 +342,7 @@ pub fn attach(uffd: &Userfaultfd, regions: &[Region]) -> Result<Attached, Errno>
     for region in regions {
         uffd.wake(region.range())?;
     }
-    let events = uffd.features().intersection(
-        Features::EVENT_FORK
-            .union(Features::EVENT_REMAP)
-            .union(Features::EVENT_REMOVE)
-            .union(Features::EVENT_UNMAP),
-    );
+    let events = uffd.features().intersection(TOLD);
     Ok(if events.is_empty() {
         Attached::Complete
     } else {

@@ -1,0 +1,103 @@
+//! Filling before anybody waits.
+
+use super::Pager;
+use super::faults::Hand;
+use crate::pager::clock::pause;
+use crate::pager::job::{Job, Outcome};
+use crate::pager::queue::Why;
+use crate::pager::stats::add;
+use crate::pager::{Block, PageSource, PagerError, Reason};
+use crate::userfaultfd::PageRange;
+
+/// # Filling ahead
+impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
+    /// Fills what is missing of the regions in `range`, block by block, in the
+    /// calling thread, beside the handlers; until the end or [`Self::stop`].
+    /// Gives how many bytes of regions it went through.
+    ///
+    /// What the source does not give now is passed over: it is for a fault to
+    /// insist. While the process is changing its mappings, this waits until a
+    /// handler has read that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::serve`].
+    pub fn prefetch(&self, range: PageRange, staging: &mut [u8]) -> Result<usize, PagerError> {
+        let mut hand = Hand::new(staging);
+        let mut at = range.start();
+        let mut done = 0_usize;
+        while at < range.end() && !self.is_stopped()? {
+            let rest = PageRange::new(at, range.end().wrapping_sub(at));
+            let (part, region, changes) = {
+                let table = self.table.read();
+                self.check(&mut hand, &table)?;
+                let Some(part) = table.within(rest).next() else {
+                    break;
+                };
+                let Some(region) = table.find(part.range().start()) else {
+                    break;
+                };
+                (part, region, table.changes())
+            };
+            // Whole pages, also where the range is not.
+            let page = PageRange::page_of(part.range().start(), part.page_size());
+            let block = self.options.block_around(&region, page, hand.staging.len());
+            let block = block.after(page.start().saturating_sub(block.start()));
+            let job = Job {
+                region,
+                changes,
+                block,
+                page,
+                reason: Reason::Prefetch,
+                write: false,
+            };
+            match self.filler().fill(hand.staging, job) {
+                Outcome::Done => add(&self.counters.prefetched, 1),
+                Outcome::Changed => continue,
+                Outcome::Again(Why::Changing) => {
+                    // Somebody has to read the event; it is not this thread.
+                    pause(50_000);
+                    continue;
+                }
+                Outcome::Again(_) | Outcome::Lost => {}
+                Outcome::Gone => break,
+            }
+            done = done.saturating_add(block.len());
+            at = block.end();
+        }
+        Ok(done)
+    }
+
+    /// Fills the blocks that a [`Recorder`](crate::pager::Recorder) noted, in that order, in the
+    /// calling thread: as [`Self::prefetch`], for what will be needed.
+    ///
+    /// They are found by their offsets in the source, so that the memory may be
+    /// elsewhere than it was. Gives how many bytes of regions it went through.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::serve`].
+    pub fn replay(
+        &self,
+        record: impl IntoIterator<Item = Block>,
+        staging: &mut [u8],
+    ) -> Result<usize, PagerError> {
+        let mut done = 0_usize;
+        for block in record {
+            let range = {
+                let table = self.table.read();
+                let place = table.regions().iter().find_map(|region| {
+                    let distance = block.offset.checked_sub(region.offset())?;
+                    let distance = usize::try_from(distance).ok()?;
+                    let start = region.range().start().checked_add(distance)?;
+                    region.range().contains(start).then_some(start)
+                });
+                place.map(|start| PageRange::new(start, block.len as usize))
+            };
+            if let Some(range) = range {
+                done = done.saturating_add(self.prefetch(range, staging)?);
+            }
+        }
+        Ok(done)
+    }
+}

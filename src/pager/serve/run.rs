@@ -1,0 +1,214 @@
+//! The loop: waits for something to do, and has it done.
+
+use super::Pager;
+use super::faults::{BATCH, Batch, Hand, wake};
+use crate::errno::Errno;
+use crate::event::{self, PollFd, PollFlags};
+use crate::io;
+use crate::pager::clock::now;
+use crate::pager::queue::{Deferred, Why};
+use crate::pager::{Ended, PageSource, PagerError};
+use crate::thread::{CpuSet, sched_setaffinity};
+use crate::time::Timespec;
+use crate::userfaultfd::{EventBuffer, Userfaultfd};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use core::time::Duration;
+
+/// # Serving
+impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
+    /// Makes the calling thread a handler, until [`Self::stop`], or until the
+    /// process whose memory it is has ended: repeats `ppoll`, `read` and what
+    /// fills.
+    ///
+    /// The descriptor does not tell of that end; it is noticed by a fill, or at
+    /// once with a [pidfd](crate::pager::PagerOptions::process).
+    ///
+    /// `staging` is where the source writes: as long as a block, and not in
+    /// memory that is served. Several threads may do this at the same time,
+    /// each with a buffer of its own. The thread needs 4 KiB of stack besides
+    /// what the source needs, and takes no signal as a reason to end.
+    ///
+    /// # Errors
+    ///
+    /// See [`PagerError`]. The faults that it had come again, to another
+    /// handler, or when this is called again.
+    pub fn serve(&self, staging: &mut [u8]) -> Result<Ended, PagerError> {
+        self.run(staging, Mode::UntilStopped)
+    }
+
+    /// `sched_setaffinity` of the calling thread, and [`Self::serve`].
+    ///
+    /// On the processor of the thread that faults, a handler is fastest: in a
+    /// virtual machine, waking another processor can cost ten times the fault.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: no such processor, or not for this process; else as
+    /// [`Self::serve`].
+    pub fn serve_on(&self, cpu: usize, staging: &mut [u8]) -> Result<Ended, PagerError> {
+        let mut set = CpuSet::<16>::default();
+        if !set.insert(cpu) {
+            return Err(PagerError::Os(Errno::EINVAL));
+        }
+        sched_setaffinity(None, &set)?;
+        self.serve(staging)
+    }
+
+    /// Serves what waits now, and what comes meanwhile, until there is nothing
+    /// more or the time is over; whether stopped or not.
+    ///
+    /// For the end: after [`Self::stop`] and all handlers' return, who waited
+    /// for a page then has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::serve`].
+    pub fn drain(&self, staging: &mut [u8], limit: Duration) -> Result<Ended, PagerError> {
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        self.run(staging, Mode::Drain(now().saturating_add(limit)))
+    }
+
+    fn run(&self, staging: &mut [u8], mode: Mode) -> Result<Ended, PagerError> {
+        let _present = Present::new(self);
+        let mut hand = Hand::new(staging);
+        self.check(&mut hand, &self.table.read())?;
+        let mut one = EventBuffer::<1>::new();
+        let mut many = EventBuffer::<BATCH>::new();
+        loop {
+            let wait = self.wait(mode)?;
+            if wait.stop {
+                return Ok(Ended::Stopped);
+            }
+            if wait.gone {
+                return Ok(Ended::Gone);
+            }
+            if wait.kick {
+                let _ = io::read(&self.kick, &mut [0; 8]);
+                self.deferred
+                    .write()
+                    .hurry(&[Why::Later, Why::Failed, Why::Stray]);
+            }
+            let mut read = false;
+            if wait.message {
+                let mut batch = Batch::new(&self.uffd);
+                // What one handler has read, no other one can serve.
+                let alone = self.handlers.load(Relaxed) == 1;
+                let took = match alone {
+                    true => self.take(&mut many, &mut batch)?,
+                    false => None,
+                };
+                read = match took {
+                    Some(read) => read,
+                    None => self
+                        .take(&mut one, &mut batch)?
+                        .ok_or(PagerError::TableFull)?,
+                };
+                let since = if read { now() } else { 0 };
+                while let Some(fault) = batch.pop() {
+                    if self.attend(&mut hand, Deferred::new(fault, since))? {
+                        return Ok(Ended::Gone);
+                    }
+                }
+            }
+            if wait.due {
+                let time = now();
+                while let Some(deferred) = self.pop_due(time) {
+                    if self.attend(&mut hand, deferred)? {
+                        return Ok(Ended::Gone);
+                    }
+                }
+            }
+            if let Mode::Drain(limit) = mode {
+                if !read && self.deferred.write().len() == 0 {
+                    return Ok(Ended::Drained);
+                }
+                if now() >= limit {
+                    return Ok(Ended::TimedOut);
+                }
+            }
+        }
+    }
+
+    fn pop_due(&self, time: u64) -> Option<Deferred> {
+        self.deferred.write().pop_due(time)
+    }
+
+    /// Waits for something to do.
+    fn wait(&self, mode: Mode) -> Result<Wait, PagerError> {
+        let next = self.deferred.write().next_due();
+        let time = next.map_or(0, |_| now());
+        let mut left = next.map(|due| due.saturating_sub(time));
+        let mut stop = PollFd::new(&self.stop, PollFlags::IN);
+        if let Mode::Drain(_) = mode {
+            stop = PollFd::ignored();
+            left = Some(left.unwrap_or(0));
+        }
+        let uffd: &Userfaultfd = &self.uffd;
+        let process = self.options.process.map_or(PollFd::ignored(), |pidfd| {
+            PollFd::from_borrowed_fd(pidfd, PollFlags::IN)
+        });
+        let mut fds = [
+            PollFd::new(uffd, PollFlags::IN),
+            PollFd::new(&self.kick, PollFlags::IN),
+            stop,
+            process,
+        ];
+        let left = left.map(|left| Timespec::from_duration(Duration::from_nanos(left)));
+        match event::poll(&mut fds, left) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Wait::default()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let [uffd, kick, stop, process] = fds.map(|fd| fd.revents());
+        if uffd.contains(PollFlags::ERR) {
+            return Err(PagerError::Blocking);
+        }
+        Ok(Wait {
+            message: uffd.contains(PollFlags::IN),
+            kick: kick.contains(PollFlags::IN),
+            stop: stop.contains(PollFlags::IN),
+            gone: process.contains(PollFlags::IN),
+            due: next.is_some(),
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    UntilStopped,
+    /// Until that time at most.
+    Drain(u64),
+}
+
+/// What there is to do.
+#[derive(Default)]
+struct Wait {
+    message: bool,
+    kick: bool,
+    stop: bool,
+    gone: bool,
+    due: bool,
+}
+
+/// Counts a handler as long as it runs. The last one lets go of what was put
+/// off: those faults come again, to who serves next.
+struct Present<'p, 'a, S: PageSource + ?Sized>(&'p Pager<'a, S>);
+
+impl<'p, 'a, S: PageSource + ?Sized> Present<'p, 'a, S> {
+    fn new(pager: &'p Pager<'a, S>) -> Self {
+        pager.handlers.fetch_add(1, AcqRel);
+        Self(pager)
+    }
+}
+
+impl<S: PageSource + ?Sized> Drop for Present<'_, '_, S> {
+    fn drop(&mut self) {
+        let pager = self.0;
+        if pager.handlers.fetch_sub(1, AcqRel) == 1 {
+            let mut queue = pager.deferred.write();
+            while let Some(deferred) = queue.pop() {
+                wake(&pager.uffd, &deferred.fault);
+            }
+        }
+    }
+}
