@@ -1,201 +1,168 @@
-//! Nanoseconds a page that a thread touches first, one byte of each: how plain C,
-//! barecall and userfaultfd-rs serve the fault, in the textbook loop (one message
-//! read, one page copied) and in the ways around its cost. All on one processor.
+//! Nanoseconds a page that a thread touches first: how plain C, barecall and
+//! userfaultfd-rs serve the fault, in the textbook loop (one message read, one
+//! page filled) and in the ways around its cost.
 //!
 //! `cargo bench --manifest-path benches/faults/Cargo.toml`
 
 #[path = "../../common/mod.rs"]
 mod common;
+mod ours;
+mod tasks;
+mod theirs;
 
-use barecall::userfaultfd::{
-    CopyFlags, Event, MappedRegion, RegisterModes, Userfaultfd, UserfaultfdOptions,
-};
 use common::{Way, race, rounds, timed};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use tasks::{Fill, PAGE, Task};
 
-const SIZE: usize = 4096;
 const PAGES: usize = 8192;
+const BLOCK: usize = 16 * PAGE;
 const ROUNDS: usize = 25;
-const BLOCK: usize = 16 * SIZE;
-
-static PAGE: [u8; BLOCK] = [0xab; BLOCK];
-
-/// Nanoseconds a page.
-static LAST: AtomicU64 = AtomicU64::new(0);
-
-extern "C" fn touch(memory: *mut u8, pages: usize, size: usize) {
-    let start = Instant::now();
-    for i in 0..pages {
-        // SAFETY: mapped, and written only here.
-        unsafe { memory.add(i * size).write_volatile(1) };
-    }
-    let ns = start.elapsed().as_nanos() as f64 / pages as f64;
-    LAST.store(ns.to_bits(), Relaxed);
-}
-
-fn last() -> f64 {
-    f64::from_bits(LAST.load(Relaxed))
-}
 
 unsafe extern "C" {
-    fn c_faults(
-        pages: usize,
-        size: usize,
-        page: *const u8,
-        block: usize,
-        touch: extern "C" fn(*mut u8, usize, usize),
-    ) -> i32;
+    fn c_threaded(task: &Task, touch: extern "C" fn(&Task));
+    fn c_sigbus(task: &Task, touch: extern "C" fn(&Task));
 }
 
-fn c(block: usize) {
+fn c(task: &Task) {
     // SAFETY: as declared in faults.c.
-    let failed = unsafe { c_faults(PAGES, SIZE, PAGE.as_ptr(), block, touch) };
-    assert_eq!(failed, 0);
+    unsafe { c_threaded(task, Task::touch) }
 }
 
-fn open() -> Userfaultfd {
-    let options = UserfaultfdOptions::new().blocking(true);
-    options.open_syscall().expect("userfaultfd").userfaultfd
+fn c_by_sigbus(task: &Task) {
+    // SAFETY: as declared in faults.c.
+    unsafe { c_sigbus(task, Task::touch) }
 }
 
-fn barecall(block: usize) {
-    let uffd = open();
-    let memory = MappedRegion::anonymous(&uffd, PAGES * SIZE, RegisterModes::MISSING).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..PAGES * SIZE / block {
-                match uffd.read_event().unwrap() {
-                    Event::Missing(fault) if block == SIZE => {
-                        fault.copy(&PAGE[..SIZE]).unwrap();
-                    }
-                    Event::Missing(fault) => {
-                        let to = fault.address() & !(block - 1);
-                        let filled = uffd.copy_once(to, &PAGE[..block], CopyFlags::empty());
-                        assert_eq!(filled.done, block);
-                        fault.resolved();
-                    }
-                    other => panic!("{other:?}"),
-                };
-            }
-        });
-        touch(memory.as_ptr(), PAGES, SIZE);
-    });
+/// A task that the thread which serves it looks at while another touches it.
+struct Shared<'t>(&'t Task);
+// SAFETY: the handler reads what does not change; the time is taken by the
+// thread that touches.
+unsafe impl Sync for Shared<'_> {}
+
+fn run_on(cpu: usize) {
+    let mut only = barecall::thread::CpuSet::<16>::default();
+    only.insert(cpu);
+    barecall::thread::sched_setaffinity(None, &only).expect("a processor");
 }
 
-fn userfaultfd_rs(block: usize) {
-    use userfaultfd::{Event, UffdBuilder};
-    let uffd = UffdBuilder::new().close_on_exec(true).create().unwrap();
-    // SAFETY: a new mapping.
-    let memory = unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let prot = libc::PROT_READ | libc::PROT_WRITE;
-        libc::mmap(std::ptr::null_mut(), PAGES * SIZE, prot, flags, -1, 0)
-    };
-    uffd.register(memory, PAGES * SIZE).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..PAGES * SIZE / block {
-                match uffd.read_event().unwrap() {
-                    Some(Event::Pagefault { addr, .. }) => {
-                        let dst = (addr as usize & !(block - 1)) as *mut _;
-                        // SAFETY: a missing page of ours.
-                        unsafe { uffd.copy(PAGE.as_ptr().cast(), dst, block, true) }.unwrap();
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        });
-        touch(memory.cast(), PAGES, SIZE);
-    });
-    // SAFETY: ours.
-    unsafe { libc::munmap(memory, PAGES * SIZE) };
-}
-
-/// Memory that nobody serves.
-fn map(populate: bool) -> *mut u8 {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let flags = flags | if populate { libc::MAP_POPULATE } else { 0 };
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping; without huge pages, which userfaultfd does not use.
+fn on_sigbus(handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void)) {
+    // SAFETY: zeros are an action; the handlers make system calls.
     unsafe {
-        let memory = libc::mmap(std::ptr::null_mut(), PAGES * SIZE, prot, flags, -1, 0);
-        libc::madvise(memory, PAGES * SIZE, libc::MADV_NOHUGEPAGE);
-        memory.cast()
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        let set = libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
+        assert_eq!(set, 0);
     }
 }
 
-/// The floor: the kernel fills with zeros.
-fn zeros() {
-    let memory = map(false);
-    touch(memory, PAGES, SIZE);
-    // SAFETY: ours.
-    unsafe { libc::munmap(memory.cast(), PAGES * SIZE) };
+/// What the kernel does by itself, and then the contents are copied.
+fn zeros_and_copy(task: &Task) {
+    task.timed(|| {
+        for at in (0..task.len).step_by(PAGE) {
+            // SAFETY: mapped; the source is a page at least.
+            unsafe { task.memory.add(at).copy_from(task.source, PAGE) };
+        }
+    });
 }
 
-/// And the contents are copied after that.
-fn zeros_and_copy() {
-    let memory = map(false);
-    let start = Instant::now();
-    for i in 0..PAGES {
-        // SAFETY: mapped.
-        unsafe { memory.add(i * SIZE).copy_from(PAGE.as_ptr(), SIZE) };
-    }
-    let ns = start.elapsed().as_nanos() as f64 / PAGES as f64;
-    LAST.store(ns.to_bits(), Relaxed);
-    // SAFETY: ours.
-    unsafe { libc::munmap(memory.cast(), PAGES * SIZE) };
+/// One contender: each turn has a task of its own.
+fn turn(name: &'static str, task: impl Fn() -> Task + 'static, run: fn(&Task)) -> Way<'static> {
+    timed(name, move || {
+        let task = task();
+        run(&task);
+        task.check();
+        task.ns()
+    })
 }
 
-/// No fault at all: filled beforehand, 64 KiB at a time.
-fn prefetch() {
-    let uffd = open();
-    let memory = MappedRegion::anonymous(&uffd, PAGES * SIZE, RegisterModes::MISSING).unwrap();
-    let start = Instant::now();
-    for at in (0..PAGES * SIZE).step_by(BLOCK) {
-        let to = memory.range().start() + at;
-        let filled = uffd.copy_once(to, &PAGE, CopyFlags::empty());
-        assert_eq!(filled.done, BLOCK);
-    }
-    let ns = start.elapsed().as_nanos() as f64 / PAGES as f64;
-    LAST.store(ns.to_bits(), Relaxed);
+fn all_three(task: impl Fn() -> Task + Copy + 'static) -> Vec<Way<'static>> {
+    vec![
+        turn("C", task, c),
+        turn("barecall", task, ours::threaded),
+        turn("userfaultfd-rs", task, theirs::threaded),
+    ]
 }
 
 fn main() {
+    use Fill::{Continue, Copy, Move, Zero};
+    let allowed = barecall::thread::sched_getaffinity::<16>(None).expect("processors");
+    let mut cpus = allowed.iter();
+    let (cpu, other) = (cpus.next().expect("a processor"), cpus.next());
     // Threads inherit it.
-    let mut cpu = barecall::thread::CpuSet::<16>::default();
-    cpu.insert(0);
-    barecall::thread::sched_setaffinity(None, &cpu).expect("CPU 0");
+    run_on(cpu);
+    let task = move |fill, block| move || Task::new(fill, PAGES, block, cpu);
+    let race = |case, ways| race("faults", case, "ns", rounds(ROUNDS), ways);
 
-    fn turn(name: &'static str, run: impl Fn() + 'static) -> Way<'static> {
-        timed(name, move || {
-            run();
-            last()
-        })
-    }
+    race("missing page, 4 KiB, textbook", all_three(task(Copy, PAGE)));
+    race(
+        "missing page, 4 KiB, in random order",
+        all_three(move || Task::new(Copy, PAGES, PAGE, cpu).in_random_order()),
+    );
+    race("missing page, 64 KiB a fault", all_three(task(Copy, BLOCK)));
+    race("missing page, zeros, read", all_three(task(Zero, PAGE)));
+    race(
+        "page in a memfd, 4 KiB a fault",
+        all_three(task(Continue, PAGE)),
+    );
+    race(
+        "page in a memfd, 64 KiB a fault",
+        all_three(task(Continue, BLOCK)),
+    );
     for (case, block) in [
-        ("missing page, 4 KiB, textbook", SIZE),
-        ("missing page, 64 KiB a fault", BLOCK),
+        ("page moved, 4 KiB a fault", PAGE),
+        ("page moved, 64 KiB a fault", BLOCK),
     ] {
         let ways = vec![
-            turn("C", move || c(block)),
-            turn("barecall", move || barecall(block)),
-            turn("userfaultfd-rs", move || userfaultfd_rs(block)),
+            turn("C", task(Move, block), c),
+            turn("barecall", task(Move, block), ours::threaded),
         ];
-        race("faults", case, "ns", rounds(ROUNDS), ways);
+        race(case, ways);
     }
-    let ways = vec![
-        turn("barecall, textbook", || barecall(SIZE)),
-        turn("barecall, 64 KiB a fault", || barecall(BLOCK)),
-        turn("barecall, filled before, 64 KiB a call", prefetch),
-        turn("the kernel: zeros", zeros),
-        turn("the kernel: zeros, then memcpy", zeros_and_copy),
-    ];
+    for (case, block) in [
+        ("by SIGBUS, 4 KiB a fault", PAGE),
+        ("by SIGBUS, 64 KiB a fault", BLOCK),
+    ] {
+        let ways = vec![
+            turn("C", task(Copy, block), c_by_sigbus),
+            turn("barecall", task(Copy, block), ours::sigbus),
+            turn("userfaultfd-rs", task(Copy, block), theirs::sigbus),
+        ];
+        race(case, ways);
+    }
+    if let Some(other) = other {
+        let task = |block| move || Task::new(Copy, PAGES / 8, block, other);
+        race("handler on another processor, 4 KiB", all_three(task(PAGE)));
+        race(
+            "handler on another processor, 64 KiB",
+            all_three(task(BLOCK)),
+        );
+    }
+
+    let zeros = move || {
+        let task = Task::new(Copy, PAGES, PAGE, cpu);
+        task.touch();
+        task.ns()
+    };
     race(
-        "faults",
         "what is possible, a page",
-        "ns",
-        rounds(ROUNDS),
-        ways,
+        vec![
+            turn("barecall, textbook", task(Copy, PAGE), ours::threaded),
+            turn(
+                "barecall, 64 KiB a fault",
+                task(Copy, BLOCK),
+                ours::threaded,
+            ),
+            turn(
+                "barecall, filled before, 64 KiB a call",
+                task(Copy, BLOCK),
+                ours::before,
+            ),
+            timed("the kernel: zeros", zeros),
+            turn(
+                "the kernel: zeros, then memcpy",
+                task(Copy, PAGE),
+                zeros_and_copy,
+            ),
+        ],
     );
 }
