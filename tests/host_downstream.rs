@@ -410,3 +410,35 @@ fn hello_is_half_a_kilobyte() {
         assert!(size <= most, "{target}: {size} bytes, budget {most}");
     }
 }
+
+/// 16 with Rust 1.95; some more are left to other compilers.
+#[test]
+fn hello_is_twenty_instructions_and_two_calls_after_its_execve() {
+    let hello = host::examples(host::X86_64, "release")
+        .expect("the machine's own target")
+        .join("hello");
+    if host::have("valgrind") {
+        let output = host::run(
+            Command::new("valgrind")
+                .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+                .arg(&hello),
+        );
+        let said = String::from_utf8(output.stderr).unwrap();
+        let (_, count) = said.split_once("Collected : ").expect("a count");
+        let count: u32 = count.split_whitespace().next().unwrap().parse().unwrap();
+        assert!((10..=20).contains(&count), "{count} instructions");
+    } else {
+        host::missing("valgrind");
+    }
+    if host::have("strace") {
+        let output = host::run(Command::new("strace").args(["-qq", "-f"]).arg(&hello));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let names: Vec<_> = said
+            .lines()
+            .filter_map(|line| Some(line.split_once('(')?.0))
+            .collect();
+        assert_eq!(names, ["execve", "write", "exit_group"], "{said}");
+    } else {
+        host::missing("strace");
+    }
+}
