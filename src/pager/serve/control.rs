@@ -1,0 +1,211 @@
+//! Its beginning and its end, and what is done to it in between.
+
+use super::Pager;
+use crate::errno::Errno;
+use crate::event::{self, EventFdFlags, PollFd, PollFlags};
+use crate::fs::{self, OFlags};
+use crate::io;
+use crate::pager::clock::pause;
+use crate::pager::lock::Lock;
+use crate::pager::queue::{Queue, Why};
+use crate::pager::source::refuse_own_memory;
+use crate::pager::stats::{Counters, Stats};
+use crate::pager::{
+    OnFailure, PageSource, PagerError, PagerOptions, Recorder, Region, RegionTable, TOLD,
+};
+use crate::time::Timespec;
+use crate::userfaultfd::{Features, PageRange, Stop, Userfaultfd, ZeroFlags};
+use core::mem::ManuallyDrop;
+use core::sync::atomic::AtomicU32;
+
+/// # Setting up
+impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
+    /// Makes a pager for the regions of `table`, which are registered already
+    /// or will be: `fcntl` (`F_GETFL`, `F_DUPFD_CLOEXEC`) and two `eventfd2`.
+    ///
+    /// # Errors
+    ///
+    /// See [`PagerError`]; `EMFILE`: too many descriptors.
+    pub fn new(
+        uffd: &Userfaultfd,
+        source: &'a S,
+        table: RegionTable<'a>,
+        options: PagerOptions<'a>,
+    ) -> Result<Self, PagerError> {
+        if !options.are_valid() {
+            return Err(PagerError::Block);
+        }
+        let features = uffd.features();
+        if features.contains(Features::SIGBUS) {
+            return Err(PagerError::Features);
+        }
+        if matches!(options.on_failure, OnFailure::Poison) && !features.contains(Features::POISON) {
+            return Err(PagerError::NoPoison);
+        }
+        if !fs::fcntl_getfl(uffd)?.contains(OFlags::NONBLOCK) {
+            return Err(PagerError::Blocking);
+        }
+        if uffd.is_local() {
+            refuse_own_memory(source, table.regions())?;
+        }
+        let flags = EventFdFlags::CLOEXEC | EventFdFlags::NONBLOCK;
+        let (stop, kick) = (event::eventfd(0, flags)?, event::eventfd(0, flags)?);
+        Ok(Self {
+            uffd: ManuallyDrop::new(uffd.try_clone()?),
+            source,
+            table: Lock::new(table),
+            deferred: Lock::new(Queue::new()),
+            options,
+            events: features.intersects(TOLD),
+            stop,
+            kick,
+            handlers: AtomicU32::new(0),
+            counters: Counters::new(),
+        })
+    }
+
+    /// The descriptor, of which this is a duplicate.
+    pub fn userfaultfd(&self) -> &Userfaultfd {
+        &self.uffd
+    }
+
+    /// The source.
+    pub const fn source(&self) -> &'a S {
+        self.source
+    }
+
+    /// The recorder that it was made with.
+    pub const fn recorder(&self) -> Option<&Recorder<'_>> {
+        self.options.recorder
+    }
+
+    /// What has been done until now.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// Adds a region; who waits in it is served soon.
+    ///
+    /// With `EVENT_*`, this waits while the process is changing its mappings,
+    /// which ends when a handler has read that: a message that is still on its
+    /// way could mean the addresses of the new region. Not to be called by a
+    /// handler. (Before Linux 5.15, the kernel does not tell two changes at one
+    /// time apart.)
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError::Table`], [`PagerError::SourceServed`].
+    pub fn add(&self, region: Region) -> Result<(), PagerError> {
+        if self.uffd.is_local() {
+            refuse_own_memory(self.source, &[region])?;
+        }
+        loop {
+            let mut table = self.table.write();
+            // Nothing is read meanwhile. A request that would do nothing says
+            // whether there is something to be read.
+            let nothing = PageRange::new(0, 0);
+            let probe = self.uffd.zero_once(nothing, ZeroFlags::empty());
+            if self.events && probe.stop == Some(Stop::Changing) {
+                drop(table);
+                pause(50_000);
+                continue;
+            }
+            table.insert(region)?;
+            break;
+        }
+        self.deferred.write().hurry(&[Why::Stray]);
+        self.kick();
+        Ok(())
+    }
+
+    /// Takes the regions in `range` out. Who touches what is missing there,
+    /// waits; the registration is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError::Table`]: no room for the pieces that are left.
+    pub fn remove(&self, range: PageRange) -> Result<(), PagerError> {
+        Ok(self.table.write().remove(range)?)
+    }
+
+    /// Looks at the regions as they are now, while nothing is filled and no
+    /// message is read: be quick, and do not touch what is served.
+    pub fn with_regions<T>(&self, look: impl FnOnce(&[Region]) -> T) -> T {
+        look(self.table.write().regions())
+    }
+
+    /// Gives the table more room: copies it there, and gives the former room
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// The room itself, when it is not more than there was.
+    pub fn grow_table(&self, room: &'a mut [Region]) -> Result<&'a mut [Region], &'a mut [Region]> {
+        self.table.write().grow(room)
+    }
+
+    /// `UFFDIO_WAKE` of every region: who waits there, faults again.
+    ///
+    /// For a handler that takes over from one that died: the messages that the
+    /// dead one had read come again.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: a region is not whole pages of the machine.
+    pub fn wake_regions(&self) -> Result<(), Errno> {
+        for region in self.table.read().regions() {
+            self.uffd.wake(region.range())?;
+        }
+        Ok(())
+    }
+
+    /// Makes all handlers return, now and in future, until [`Self::resume`].
+    ///
+    /// A handler that is inside its source returns when the source does.
+    pub fn stop(&self) {
+        // It fails only when it is full, and then it is set.
+        let _ = io::write(&self.stop, &1_u64.to_ne_bytes());
+    }
+
+    /// After [`Self::stop`]: serving is possible again.
+    pub fn resume(&self) {
+        let _ = io::read(&self.stop, &mut [0; 8]);
+    }
+
+    /// Has every fault that was put off tried again at once: the source has
+    /// what it had not, or works again.
+    pub fn kick(&self) {
+        let _ = io::write(&self.kick, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn is_stopped(&self) -> Result<bool, Errno> {
+        let mut fds = [PollFd::new(&self.stop, PollFlags::IN)];
+        match event::poll(&mut fds, Some(Timespec::ZERO)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Ends it, and gives the descriptor that it kept. Closed, it may be the
+    /// last one, and then **who waits for a page reads zeros**.
+    pub fn into_userfaultfd(self) -> Userfaultfd {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped, so each is taken once.
+        unsafe {
+            core::ptr::drop_in_place(&raw mut this.stop);
+            core::ptr::drop_in_place(&raw mut this.kick);
+            ManuallyDrop::take(&mut this.uffd)
+        }
+    }
+
+    /// Ends it, and closes the descriptor that it kept.
+    ///
+    /// If that is the last one, **who waits for a page reads zeros**, and so
+    /// does who comes later: unmap, or fill everything, first. (A
+    /// [`MappedRegion`](crate::userfaultfd::MappedRegion) has a descriptor of
+    /// its own and unmaps before it closes.)
+    pub fn shutdown(self) {
+        drop(self.into_userfaultfd());
+    }
+}
