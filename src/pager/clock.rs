@@ -1,12 +1,14 @@
 //! Time, in nanoseconds.
 
 use crate::event;
-use crate::time::{ClockId, Timespec, clock_gettime};
+use crate::time::{ClockId, Timespec};
+use crate::vdso::Vdso;
 use core::time::Duration;
 
 /// By a clock that does not jump.
-pub(super) fn now() -> u64 {
-    let time = clock_gettime(ClockId::MONOTONIC).unwrap_or(Timespec::ZERO);
+pub(super) fn now(vdso: &Vdso) -> u64 {
+    let time = vdso.clock_gettime_or_syscall(ClockId::MONOTONIC);
+    let time = time.unwrap_or(Timespec::ZERO);
     time.to_duration().unwrap_or_default().as_nanos() as u64
 }
 

@@ -4,6 +4,7 @@ use super::{Recorder, Region, TableError};
 use crate::errno::Errno;
 use crate::fd::BorrowedFd;
 use crate::userfaultfd::PageRange;
+use crate::vdso::Vdso;
 use core::fmt;
 
 /// What becomes of a page that the source failed to give. Never zeros.
@@ -31,6 +32,7 @@ pub struct PagerOptions<'a> {
     pub(super) on_failure: OnFailure<'a>,
     pub(super) recorder: Option<&'a Recorder<'a>>,
     pub(super) process: Option<BorrowedFd<'a>>,
+    pub(super) vdso: Vdso,
 }
 
 impl<'a> PagerOptions<'a> {
@@ -48,6 +50,7 @@ impl<'a> PagerOptions<'a> {
             on_failure: OnFailure::Stall,
             recorder: None,
             process: None,
+            vdso: Vdso::NONE,
         }
     }
 
@@ -73,6 +76,15 @@ impl<'a> PagerOptions<'a> {
     /// do. Needless for the memory of one's own process.
     pub const fn process(mut self, pidfd: BorrowedFd<'a>) -> Self {
         self.process = Some(pidfd);
+        self
+    }
+
+    /// Where to read the clock, which is done twice a fault, for
+    /// [`Stats::latency`](super::Stats::latency). A fault that a handler serves
+    /// is five system calls without this, and three with it: `ppoll`, `read`
+    /// and what fills.
+    pub const fn vdso(mut self, vdso: Vdso) -> Self {
+        self.vdso = vdso;
         self
     }
 

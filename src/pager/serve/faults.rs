@@ -182,7 +182,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         let why = match outcome {
             Outcome::Done => {
                 mem::forget(in_hand);
-                self.counters.took(now().saturating_sub(deferred.since));
+                self.counters
+                    .took(self.now().saturating_sub(deferred.since));
                 return Ok(false);
             }
             Outcome::Gone => return Ok(true),
@@ -206,7 +207,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             return Ok(false);
         }
         let mut queue = self.deferred.write();
-        if queue.push(deferred.delayed(why, now())) {
+        if queue.push(deferred.delayed(why, self.now())) {
             mem::forget(in_hand);
             let len = queue.len() as u64;
             self.counters.deferred_most.fetch_max(len, Relaxed);
@@ -261,6 +262,10 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                 outcome => return Ok(outcome),
             }
         }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        now(&self.options.vdso)
     }
 
     pub(super) fn filler(&self) -> Filler<'_, 'a, S> {

@@ -5,7 +5,6 @@ use super::faults::{BATCH, Batch, Hand, wake};
 use crate::errno::Errno;
 use crate::event::{self, PollFd, PollFlags};
 use crate::io;
-use crate::pager::clock::now;
 use crate::pager::queue::{Deferred, Why};
 use crate::pager::{Ended, PageSource, PagerError};
 use crate::thread::{CpuSet, sched_setaffinity};
@@ -65,7 +64,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// As [`Self::serve`].
     pub fn drain(&self, staging: &mut [u8], limit: Duration) -> Result<Ended, PagerError> {
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        self.run(staging, Mode::Drain(now().saturating_add(limit)))
+        self.run(staging, Mode::Drain(self.now().saturating_add(limit)))
     }
 
     fn run(&self, staging: &mut [u8], mode: Mode) -> Result<Ended, PagerError> {
@@ -103,7 +102,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                         .take(&mut one, &mut batch)?
                         .ok_or(PagerError::TableFull)?,
                 };
-                let since = if read { now() } else { 0 };
+                let since = if read { self.now() } else { 0 };
                 while let Some(fault) = batch.pop() {
                     if self.attend(&mut hand, Deferred::new(fault, since))? {
                         return Ok(Ended::Gone);
@@ -111,7 +110,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                 }
             }
             if wait.due {
-                let time = now();
+                let time = self.now();
                 while let Some(deferred) = self.pop_due(time) {
                     if self.attend(&mut hand, deferred)? {
                         return Ok(Ended::Gone);
@@ -122,7 +121,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                 if !read && self.deferred.write().len() == 0 {
                     return Ok(Ended::Drained);
                 }
-                if now() >= limit {
+                if self.now() >= limit {
                     return Ok(Ended::TimedOut);
                 }
             }
@@ -136,7 +135,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// Waits for something to do.
     fn wait(&self, mode: Mode) -> Result<Wait, PagerError> {
         let next = self.deferred.write().next_due();
-        let time = next.map_or(0, |_| now());
+        let time = next.map_or(0, |_| self.now());
         let mut left = next.map(|due| due.saturating_sub(time));
         let mut stop = PollFd::new(&self.stop, PollFlags::IN);
         if let Mode::Drain(_) = mode {
