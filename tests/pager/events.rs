@@ -7,32 +7,16 @@ use barecall::mm::{
     Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap_to, munmap,
 };
 use barecall::pager::{
-    At, Contents, Fill, PageSource, Pager, PagerError, PagerOptions, Region, RegionFlags,
-    RegionTable,
+    At, Contents, Fill, PageSource, Pager, PagerError, Region, RegionFlags, RegionTable,
 };
 use barecall::process::{WaitOptions, WaitStatus, WaitTarget, exit_group, fork, wait4};
-use barecall::userfaultfd::{
-    Features, Forked, MappedRegion, PageRange, RegisterModes, Userfaultfd,
-};
+use barecall::userfaultfd::{Features, Forked, PageRange, Userfaultfd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-const MISSING: RegisterModes = RegisterModes::MISSING;
 const CAP_SYS_PTRACE: u32 = 19;
-
-fn options() -> PagerOptions<'static> {
-    PagerOptions::new(page_size())
-}
-
-fn table<'m>(room: &'m mut [Region], memory: &MappedRegion) -> RegionTable<'m> {
-    let mut table = RegionTable::new(room);
-    table
-        .insert(Region::new(memory.range(), 0, page_size()))
-        .unwrap();
-    table
-}
 
 /// What is discarded is zeros from then on, whether it had been filled or not;
 /// and what is beside it is the source's.

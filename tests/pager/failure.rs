@@ -1,32 +1,15 @@
 //! A source that says later, fails, or panics: a stall, a signal, an end, and
 //! never zeros.
 
-use crate::common;
 use crate::support::*;
 use crate::uffd::*;
 use barecall::Errno;
 use barecall::fd::AsFd;
-use barecall::pager::{
-    At, Fill, OnFailure, PageSource, Pager, PagerError, PagerOptions, Region, RegionTable,
-};
+use barecall::pager::{At, Fill, OnFailure, PageSource, Pager, PagerError, Region, RegionTable};
 use barecall::process::{PidfdFlags, getpid, pidfd_open};
-use barecall::userfaultfd::{Features, MappedRegion, RegisterModes};
+use barecall::userfaultfd::Features;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-
-const MISSING: RegisterModes = RegisterModes::MISSING;
-
-fn options() -> PagerOptions<'static> {
-    PagerOptions::new(page_size())
-}
-
-fn table<'m>(room: &'m mut [Region], memory: &MappedRegion) -> RegionTable<'m> {
-    let mut table = RegionTable::new(room);
-    table
-        .insert(Region::new(memory.range(), 0, page_size()))
-        .unwrap();
-    table
-}
 
 #[test]
 fn later_is_asked_again_and_kicking_hurries() {
@@ -200,13 +183,6 @@ fn fill_failed_and_stall() {
 
 fn fill_poison() {
     read_a_bad_page(Fill::Poison, OnFailure::Stall);
-}
-
-fn died_by(body: fn()) -> i32 {
-    let _turn = forking();
-    let status = common::wait_status_of_child(body);
-    assert!(libc::WIFSIGNALED(status), "{status:#x}");
-    libc::WTERMSIG(status)
 }
 
 #[test]

@@ -46,10 +46,7 @@ fn start(
     let uffd = open(Features::SIGBUS);
     let memory = Box::leak(Box::new(pages(&uffd, PAGES, RegisterModes::MISSING)));
     let room = Box::leak(Box::new([Region::EMPTY; 4]));
-    let mut table = RegionTable::new(room);
-    table
-        .insert(Region::new(memory.range(), 0, page_size()))
-        .unwrap();
+    let table = table(room, memory);
     let staging = Box::leak(vec![0xee; 2 * (64 << 10)].into_boxed_slice());
     let pager = SelfPager::new(&uffd, &Source, table, staging, options).unwrap();
     let pager = Box::leak(Box::new(pager));
@@ -57,10 +54,6 @@ fn start(
     // the source only computes.
     unsafe { install(pager) }.unwrap();
     (memory, pager)
-}
-
-fn options() -> PagerOptions<'static> {
-    PagerOptions::new(page_size())
 }
 
 #[test]
@@ -102,13 +95,6 @@ fn a_system_call_says_efault() {
         assert_eq!(barecall::io::write(&writer, bytes), Ok(8));
         drop(reader);
     });
-}
-
-fn died_by(body: fn()) -> i32 {
-    let _turn = forking();
-    let status = common::wait_status_of_child(body);
-    assert!(libc::WIFSIGNALED(status), "{status:#x}");
-    libc::WTERMSIG(status)
 }
 
 #[test]
@@ -168,10 +154,7 @@ fn what_a_self_pager_cannot_do_is_refused() {
         let uffd = open(features);
         let memory = pages(&uffd, 4, RegisterModes::MISSING);
         let mut room = [Region::EMPTY; 4];
-        let mut table = RegionTable::new(&mut room);
-        table
-            .insert(Region::new(memory.range(), 0, page_size()))
-            .unwrap();
+        let table = table(&mut room, &memory);
         let mut staging = vec![0; staging];
         SelfPager::new(&uffd, &Source, table, &mut staging, options()).err()
     };

@@ -3,26 +3,10 @@
 use crate::support::*;
 use crate::uffd::*;
 use barecall::Errno;
-use barecall::pager::{
-    At, Block, BlockCell, Fill, Pager, PagerOptions, Reason, Recorder, Region, RegionTable,
-};
-use barecall::userfaultfd::{Features, MappedRegion, PageRange, RegisterModes};
+use barecall::pager::{At, Block, BlockCell, Fill, Pager, Reason, Recorder, Region};
+use barecall::userfaultfd::{Features, PageRange};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-
-const MISSING: RegisterModes = RegisterModes::MISSING;
-
-fn options() -> PagerOptions<'static> {
-    PagerOptions::new(page_size())
-}
-
-fn table<'m>(room: &'m mut [Region], memory: &MappedRegion, offset: u64) -> RegionTable<'m> {
-    let mut table = RegionTable::new(room);
-    table
-        .insert(Region::new(memory.range(), offset, page_size()))
-        .unwrap();
-    table
-}
 
 #[test]
 fn prefetching_needs_no_handler_and_leaves_no_fault() {
@@ -30,7 +14,7 @@ fn prefetching_needs_no_handler_and_leaves_no_fault() {
     let uffd = plain();
     let memory = pages(&uffd, 100, MISSING);
     let mut room = [Region::EMPTY; 4];
-    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory, 0), options()).unwrap();
+    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory), options()).unwrap();
     let part = PageRange::new(memory.range().start() + 10 * size, 20 * size);
     let done = pager.prefetch(part, &mut staging()).unwrap();
     assert!(done >= part.len());
@@ -56,7 +40,7 @@ fn prefetching_goes_on_beside_handlers_and_discards() {
     let uffd = open(Features::EVENT_REMOVE);
     let memory = pages(&uffd, 2048, MISSING);
     let mut room = vec![Region::EMPTY; 4096];
-    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory, 0), options()).unwrap();
+    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory), options()).unwrap();
     serving(&pager, 2, || {
         thread::scope(|scope| {
             scope.spawn(|| pager.prefetch(memory.range(), &mut staging()).unwrap());
@@ -90,7 +74,7 @@ fn prefetching_passes_over_what_fails() {
     });
     let mut room = [Region::EMPTY; 4];
     let options = options().block(size);
-    let pager = Pager::new(&uffd, &source, table(&mut room, &memory, 0), options).unwrap();
+    let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options).unwrap();
     assert_eq!(pager.prefetch(memory.range(), &mut staging()), Ok(8 * size));
     assert_eq!(pager.stats().copied, 7 * size as u64);
     serving(&pager, 1, || assert_page(&memory, 3, 3 * size as u64));
@@ -109,7 +93,7 @@ fn a_recorded_working_set_is_replayed() {
         let memory = pages(&uffd, 100, MISSING);
         let mut room = [Region::EMPTY; 4];
         let options = options().block(2 * size).record(&recorder);
-        let table = table(&mut room, &memory, 0x1_0000);
+        let table = table_from(&mut room, &memory, 0x1_0000);
         let pager = Pager::new(&uffd, &Words, table, options).unwrap();
         serving(&pager, 1, || {
             for index in touched {
@@ -136,7 +120,7 @@ fn a_recorded_working_set_is_replayed() {
     let pager = Pager::new(
         &uffd,
         &source,
-        table(&mut room, &memory, 0x1_0000),
+        table_from(&mut room, &memory, 0x1_0000),
         options(),
     )
     .unwrap();
@@ -164,7 +148,7 @@ fn a_full_record_counts_what_it_lost() {
     let memory = pages(&uffd, 10, MISSING);
     let mut room = [Region::EMPTY; 4];
     let options = options().block(size).record(&recorder);
-    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory, 0), options).unwrap();
+    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory), options).unwrap();
     serving(&pager, 1, || {
         for index in 0..10 {
             assert_page(&memory, index, (index * size) as u64);

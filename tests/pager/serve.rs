@@ -20,21 +20,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-const MISSING: RegisterModes = RegisterModes::MISSING;
-
-fn options() -> PagerOptions<'static> {
-    PagerOptions::new(page_size())
-}
-
 #[test]
 fn every_byte_comes_from_the_source() {
     let uffd = plain();
     let region = pages(&uffd, 100, MISSING);
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table
-        .insert(Region::new(region.range(), 0x7000, page_size()))
-        .unwrap();
+    let table = table_from(&mut room, &region, 0x7000);
     let pager = Pager::new(&uffd, &Words, table, options()).unwrap();
     serving(&pager, 1, || {
         for index in (0..100).rev() {
@@ -96,8 +87,7 @@ fn a_block_is_clipped_to_its_mapping() {
         unsafe { mprotect(at, size, ProtFlags::READ) }.unwrap();
     }
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &Words, table, options().block(16 * size)).unwrap();
     serving(&pager, 1, || {
         for index in 0..32 {
@@ -155,8 +145,7 @@ fn what_is_there_already_is_kept() {
         assert_eq!(copied.all(), Ok(size));
     }
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &Words, table, options()).unwrap();
     serving(&pager, 1, || {
         // The aligned blocks that it is in, whichever.
@@ -205,8 +194,7 @@ fn a_slice_is_copied_from_where_it_is() {
     let memory = pages(&uffd, 32, MISSING);
     let source = SliceSource(&bytes);
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &source, table, options()).unwrap();
     serving(&pager, 1, || {
         for index in 0..32 {
@@ -230,8 +218,7 @@ fn a_file_is_read_and_its_last_page_is_filled_up() {
     let memory = pages(&uffd, 12, MISSING);
     let source = FileSource(&file);
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &source, table, options()).unwrap();
     serving(&pager, 1, || {
         for index in 0..10 {
@@ -277,8 +264,7 @@ fn an_alias_maps_what_the_file_has() {
         }
     };
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &InFile, table, options()).unwrap();
     serving(&pager, 1, || {
         for index in 0..64 {
@@ -308,8 +294,7 @@ fn a_minor_fault_keeps_what_the_file_has() {
     let modes = MISSING | RegisterModes::MINOR;
     let memory = MappedRegion::shared(&uffd, &file, 0, 16 * size, modes).unwrap();
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &Words, table, options()).unwrap();
     serving(&pager, 1, || {
         for index in 0..16 {
@@ -398,10 +383,7 @@ fn a_stopped_pager_serves_again_when_resumed() {
     let uffd = plain();
     let memory = pages(&uffd, 4, MISSING);
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table
-        .insert(Region::new(memory.range(), 0, page_size()))
-        .unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &Words, table, options().block(page_size())).unwrap();
     pager.stop();
     assert_eq!(pager.serve(&mut staging()), Ok(Ended::Stopped));
@@ -571,8 +553,7 @@ fn duplicates_are_harmless() {
         Fill::Bytes
     });
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &slow, table, options().block(size)).unwrap();
     serving(&pager, 3, || {
         thread::scope(|scope| {
@@ -599,8 +580,7 @@ fn it_runs_on_threads_without_libc() {
     let bytes = expected(0, 64 * size);
     let source = SliceSource(&bytes);
     let mut room = [Region::EMPTY; 4];
-    let mut table = RegionTable::new(&mut room);
-    table.insert(Region::new(memory.range(), 0, size)).unwrap();
+    let table = table(&mut room, &memory);
     let pager = Pager::new(&uffd, &source, table, options()).unwrap();
     let mut staging = staging();
     // SAFETY: the closure makes only calls of this crate, and is joined before

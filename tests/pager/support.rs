@@ -1,10 +1,11 @@
 //! Sources, and handlers that stop when the test ends, however it does.
 
+use crate::common;
 use crate::uffd::page_size;
 use barecall::pager::{
     At, Ended, Fill, PageSource, Pager, PagerError, PagerOptions, Region, RegionTable,
 };
-use barecall::userfaultfd::{PageRange, Stop, Userfaultfd, ZeroFlags};
+use barecall::userfaultfd::{MappedRegion, PageRange, RegisterModes, Stop, Userfaultfd, ZeroFlags};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -63,6 +64,39 @@ pub fn told_of_forks() -> RwLockWriteGuard<'static, ()> {
     FORKS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+pub const MISSING: RegisterModes = RegisterModes::MISSING;
+
+pub fn options() -> PagerOptions<'static> {
+    PagerOptions::new(page_size())
+}
+
+/// A table of one region: the memory, which is the source's from its beginning
+/// on.
+pub fn table<'m>(room: &'m mut [Region], memory: &MappedRegion) -> RegionTable<'m> {
+    table_from(room, memory, 0)
+}
+
+/// The same, from an offset on.
+pub fn table_from<'m>(
+    room: &'m mut [Region],
+    memory: &MappedRegion,
+    offset: u64,
+) -> RegionTable<'m> {
+    let mut table = RegionTable::new(room);
+    table
+        .insert(Region::new(memory.range(), offset, page_size()))
+        .unwrap();
+    table
+}
+
+/// The signal that ends a child which does this.
+pub fn died_by(body: fn()) -> i32 {
+    let _turn = forking();
+    let status = common::wait_status_of_child(body);
+    assert!(libc::WIFSIGNALED(status), "{status:#x}");
+    libc::WTERMSIG(status)
+}
+
 pub fn staging() -> Vec<u8> {
     vec![0xee; 64 << 10]
 }
@@ -99,7 +133,7 @@ pub fn serving<S: PageSource, T>(
 
 /// The page's bytes are the source's at that offset.
 #[track_caller]
-pub fn assert_page(region: &barecall::userfaultfd::MappedRegion, index: usize, offset: u64) {
+pub fn assert_page(region: &MappedRegion, index: usize, offset: u64) {
     let size = page_size();
     let mut bytes = vec![0; size];
     assert_eq!(region.read_at(&mut bytes, index * size), size);
@@ -107,7 +141,7 @@ pub fn assert_page(region: &barecall::userfaultfd::MappedRegion, index: usize, o
 }
 
 #[track_caller]
-pub fn assert_zeros(region: &barecall::userfaultfd::MappedRegion, index: usize) {
+pub fn assert_zeros(region: &MappedRegion, index: usize) {
     let size = page_size();
     let mut bytes = vec![1; size];
     assert_eq!(region.read_at(&mut bytes, index * size), size);
