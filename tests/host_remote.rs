@@ -3,25 +3,11 @@
 #[path = "common/host.rs"]
 mod host;
 
-use std::process::{Command, Output, Stdio};
-
-fn remote(args: &[&str]) -> Output {
-    let dir = host::examples(host::X86_64, "release").expect("the machine's own target");
-    Command::new(dir.join("remote"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
 /// Runs, and gives the numbers that it says: MiB, pages, faults, answers
 /// missed, servers killed, connections.
 #[track_caller]
 fn numbers(args: &[&str]) -> Vec<u64> {
-    let output = remote(args);
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(0));
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = host::example_says("remote", args);
     assert_eq!(said.lines().count(), 1, "{said}");
     said.split(|c: char| !c.is_ascii_digit())
         .filter_map(|number| number.parse().ok())
@@ -62,9 +48,6 @@ fn what_is_not_an_option_is_refused() {
         &["-x"],
         &["a"],
     ] {
-        let output = remote(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with("usage: remote"), "{args:?}: {said}");
+        host::example_fails("remote", args, "usage: remote");
     }
 }

@@ -3,23 +3,9 @@
 #[path = "common/host.rs"]
 mod host;
 
-use std::process::{Command, Output, Stdio};
-
-fn snapshot(args: &[&str]) -> Output {
-    let dir = host::examples(host::X86_64, "release").expect("the machine's own target");
-    Command::new(dir.join("snapshot"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
 #[track_caller]
 fn says(args: &[&str], said: &str) {
-    let output = snapshot(args);
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), said);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(host::example_says("snapshot", args), said);
 }
 
 #[test]
@@ -59,13 +45,7 @@ fn the_file_is_the_memory() {
 
 #[test]
 fn what_cannot_be_done_is_said() {
-    let failed = |args: &[&str], with: &str| {
-        let output = snapshot(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with(with), "{args:?}: {said}");
-    };
+    let failed = |args: &[&str], why: &str| host::example_fails("snapshot", args, why);
     failed(&["/nowhere/at/all"], "snapshot: open: ENOENT");
     failed(&["/dev/full"], "snapshot: write: ENOSPC");
     for args in [

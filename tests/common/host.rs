@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The architectures, by the names of cargo's targets.
 pub const X86_64: &str = "x86_64-unknown-linux-gnu";
@@ -134,6 +134,40 @@ pub fn examples(target: &str, profile: &str) -> Option<PathBuf> {
         .arg("--target-dir")
         .arg(&dir);
     run(&mut cargo);
-    let profile = if profile == "dev" { "debug" } else { profile };
-    Some(dir.join(target).join(profile))
+    Some(dir.join(target).join(profile_dir(profile)))
+}
+
+/// Where cargo puts what it builds with a profile.
+pub fn profile_dir(profile: &str) -> &str {
+    if profile == "dev" { "debug" } else { profile }
+}
+
+/// Runs an example program of this machine, with nothing to read.
+#[track_caller]
+pub fn example(name: &str, args: &[&str]) -> Output {
+    let dir = examples(X86_64, "release").expect("the machine's own target");
+    Command::new(dir.join(name))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// What an example program prints, which must not complain.
+#[track_caller]
+pub fn example_says(name: &str, args: &[&str]) -> String {
+    let output = example(name, args);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    assert_eq!(output.status.code(), Some(0), "{args:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An example program that must end with status 2, saying why.
+#[track_caller]
+pub fn example_fails(name: &str, args: &[&str], why: &str) {
+    let output = example(name, args);
+    assert_eq!(output.status.code(), Some(2), "{args:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{args:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with(why), "{args:?}: {said}");
 }
