@@ -4,6 +4,7 @@
 #[path = "common/host.rs"]
 mod host;
 
+use host::Way;
 use std::collections::BTreeMap;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -17,91 +18,6 @@ const BODIES: [&str; 10] = [
 const WITHOUT_PANIC: [&str; 4] = ["write", "cstr", "atomic", "clock"];
 
 const PROFILES: [&str; 4] = ["dev", "release", "size", "fat"];
-
-/// How tests/downstream/programs is built.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    target: &'static str,
-    linker: &'static str,
-    link: &'static str,
-    /// Where, so that tests do not build over each other's programs.
-    dir: &'static str,
-}
-
-impl Way {
-    fn all(target: &'static str) -> Vec<Way> {
-        let mut ways = Vec::new();
-        for linker in ["lld", "GNU ld"] {
-            for link in ["script", "plain", "pie"] {
-                ways.push(Way {
-                    target,
-                    linker,
-                    link,
-                    dir: "ways",
-                });
-            }
-        }
-        ways
-    }
-
-    fn rustflags(self) -> String {
-        match (self.target, self.linker) {
-            // rustc's own lld, the default there.
-            (host::X86_64, "lld") => String::new(),
-            (host::X86_64, _) => String::from("-Clinker-features=-lld"),
-            // gcc for another architecture looks for ld.lld only where it is told.
-            (_, "lld") => {
-                let dir = host::target_dir("downstream/lld");
-                let link = dir.join("ld.lld");
-                if !link.exists() {
-                    std::fs::create_dir_all(&dir).expect("below target/");
-                    let lld =
-                        host::run(Command::new("sh").args(["-c", "command -v ld.lld"])).stdout;
-                    let lld = String::from_utf8(lld).expect("a path");
-                    std::os::unix::fs::symlink(lld.trim(), link).expect("below target/");
-                }
-                format!("-Clink-arg=-B{} -Clink-arg=-fuse-ld=lld", dir.display())
-            }
-            _ => String::new(),
-        }
-    }
-
-    /// One for all ways to link: the library is the same for them.
-    fn target_dir(self) -> PathBuf {
-        let arch = self.target.split('-').next().unwrap_or(self.target);
-        let name = format!("{}-{arch}-{}", self.dir, self.linker.replace("GNU ", ""));
-        host::target_dir("downstream").join(name)
-    }
-
-    fn cargo(self, profile: &str) -> Command {
-        let mut cargo = host::cargo(self.target).expect("one of host::targets");
-        cargo
-            .current_dir(host::root().join("tests/downstream/programs"))
-            .env("RUSTFLAGS", self.rustflags())
-            .args([
-                "build",
-                "--quiet",
-                "--profile",
-                profile,
-                "--target",
-                self.target,
-            ])
-            .arg("--target-dir")
-            .arg(self.target_dir());
-        if self.link != "plain" {
-            cargo.args(["--features", self.link]);
-        }
-        cargo
-    }
-
-    /// Builds the programs, and gives their directory.
-    #[track_caller]
-    fn build(self, profile: &str) -> PathBuf {
-        host::run(&mut self.cargo(profile));
-        let profile = if profile == "dev" { "debug" } else { profile };
-        self.target_dir().join(self.target).join(profile)
-    }
-}
 
 #[track_caller]
 fn readelf(arg: &str, program: &Path) -> String {
@@ -161,20 +77,10 @@ fn check_program(way: Way, profile: &str, name: &str, program: &Path) {
 /// builds of 11 programs.
 #[track_caller]
 fn check_all_ways(target: &'static str) {
-    if host::cargo(target).is_none() {
-        return host::missing(&format!("a Rust toolchain and linker for {target}"));
-    }
-    if target == host::AARCH64 {
-        for tool in ["ld.lld", "qemu-aarch64-static"] {
-            if !host::have(tool) {
-                return host::missing(tool);
-            }
-        }
-    }
     let mut sizes = BTreeMap::new();
-    for way in Way::all(target) {
+    for way in Way::all(target, "ways") {
         for profile in PROFILES {
-            let dir = way.build(profile);
+            let dir = way.build(profile, &[]);
             for name in BODIES {
                 check_program(way, profile, name, &dir.join(name));
             }
@@ -204,7 +110,7 @@ fn start_program() -> PathBuf {
         link: "script",
         dir: "start",
     };
-    way.build("release").join("start")
+    way.build("release", &[]).join("start")
 }
 
 fn lines(output: &Output) -> Vec<String> {
@@ -360,7 +266,7 @@ fn a_workspace_may_hold_programs_with_and_without_std() {
             "app-std",
         ]));
         let programs = host::target_dir("downstream").join("mixed");
-        let programs = programs.join(if profile == "dev" { "debug" } else { profile });
+        let programs = programs.join(host::profile_dir(profile));
         for app in ["app", "app-std"] {
             assert_eq!(
                 host::run(&mut Command::new(programs.join(app))).stdout,

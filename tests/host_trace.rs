@@ -4,47 +4,15 @@
 #[path = "common/host.rs"]
 mod host;
 
+use host::Way;
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Builds programs of tests/downstream/programs with the feature, in a
-/// directory for this use.
-#[track_caller]
-fn build(name: &str, target: &str, linker: &str, link: &str, profile: &str) -> PathBuf {
-    let dir = host::target_dir("host-trace").join(name);
-    let mut cargo = host::cargo(target).expect("one of host::targets");
-    let flags = match (target, linker) {
-        (host::X86_64, "GNU ld") => "-Clinker-features=-lld".to_owned(),
-        (host::AARCH64, "lld") => {
-            let dir = host::target_dir("host-trace/lld");
-            std::fs::create_dir_all(&dir).expect("below target/");
-            let link = dir.join("ld.lld");
-            let lld = host::run(Command::new("sh").args(["-c", "command -v ld.lld"])).stdout;
-            let lld = String::from_utf8(lld).expect("a path");
-            // Another test may be as far.
-            let _ = std::os::unix::fs::symlink(lld.trim(), link);
-            format!("-Clink-arg=-B{} -Clink-arg=-fuse-ld=lld", dir.display())
-        }
-        _ => String::new(),
-    };
-    let features = match link {
-        "plain" => "trace".to_owned(),
-        link => format!("trace,{link}"),
-    };
-    cargo
-        .current_dir(host::root().join("tests/downstream/programs"))
-        .env("RUSTFLAGS", flags)
-        .args(["build", "--quiet", "--bin", "traced", "--bin", "write"])
-        .args(["--profile", profile, "--target", target])
-        .args(["--features", &features, "--target-dir"])
-        .arg(&dir);
-    host::run(&mut cargo);
-    let profile = if profile == "dev" { "debug" } else { profile };
-    dir.join(target).join(profile)
-}
+/// What is built of tests/downstream/programs.
+const TRACED: [&str; 6] = ["--features", "trace", "--bin", "traced", "--bin", "write"];
 
 /// A new directory for a program to work in.
 fn scratch(name: &str) -> PathBuf {
@@ -74,58 +42,44 @@ fn trace_to(command: &mut Command, file: &Path) {
 }
 
 #[track_caller]
-fn check_all_ways(target: &str) {
-    if host::cargo(target).is_none() {
-        return host::missing(&format!("a Rust toolchain and linker for {target}"));
-    }
-    if target == host::AARCH64 {
-        for tool in ["ld.lld", "qemu-aarch64-static"] {
-            if !host::have(tool) {
-                return host::missing(tool);
-            }
-        }
-    }
-    for linker in ["lld", "GNU ld"] {
-        for link in ["script", "plain", "pie"] {
-            // One with calls in between, and one where all is inlined.
-            let profiles: &[&str] = match link {
-                "script" => &["dev", "fat"],
-                _ => &["fat"],
+fn check_all_ways(target: &'static str) {
+    for way in Way::all(target, "trace") {
+        // One with calls in between, and one where all is inlined.
+        let profiles: &[&str] = match way.link {
+            "script" => &["dev", "fat"],
+            _ => &["fat"],
+        };
+        for &profile in profiles {
+            let what = format!("{target}, {}, {}, {profile}", way.linker, way.link);
+            let dir = way.build(profile, &TRACED);
+
+            // Nobody asked for a trace: nothing is different.
+            let output = host::command(target, &dir.join("write")).output().unwrap();
+            assert_eq!(
+                (output.status.code(), output.stdout.as_slice()),
+                (Some(7), b"ok\n".as_slice()),
+                "{what}: {output:?}"
+            );
+
+            let scratch = scratch(&what.replace([',', ' '], "-"));
+            let file = scratch.join("trace");
+            let mut traced = host::command(target, &dir.join("traced"));
+            trace_to(traced.arg(&scratch), &file);
+            let status = traced.stdout(Stdio::null()).status().unwrap();
+            assert_eq!(status.code(), Some(7), "{what}");
+            let lines = std::fs::read_to_string(&file).expect("text");
+            // qemu-user has no process_vm_readv, so paths are addresses there.
+            let path = match target {
+                host::X86_64 => "] openat(AT_FDCWD, \"file\", ",
+                _ => "] openat(AT_FDCWD, 0x",
             };
-            for &profile in profiles {
-                let what = format!("{target}, {linker}, {link}, {profile}");
-                // What does not depend on the link is built once.
-                let name = format!("{target}, {linker}").replace([',', ' '], "-");
-                let dir = build(&name, target, linker, link, profile);
-
-                // Nobody asked for a trace: nothing is different.
-                let output = host::command(target, &dir.join("write")).output().unwrap();
-                assert_eq!(
-                    (output.status.code(), output.stdout.as_slice()),
-                    (Some(7), b"ok\n".as_slice()),
-                    "{what}: {output:?}"
-                );
-
-                let scratch = scratch(&what.replace([',', ' '], "-"));
-                let file = scratch.join("trace");
-                let mut traced = host::command(target, &dir.join("traced"));
-                trace_to(traced.arg(&scratch), &file);
-                let status = traced.stdout(Stdio::null()).status().unwrap();
-                assert_eq!(status.code(), Some(7), "{what}");
-                let lines = std::fs::read_to_string(&file).expect("text");
-                // qemu-user has no process_vm_readv, so paths are addresses there.
-                let path = match target {
-                    host::X86_64 => "] openat(AT_FDCWD, \"file\", ",
-                    _ => "] openat(AT_FDCWD, 0x",
-                };
-                for wanted in [
-                    path,
-                    ", O_RDWR|O_CREAT|O_TRUNC|O_CLOEXEC, 0640) = 3 <",
-                    "] close(8) = -1 EBADF (Bad file descriptor) <",
-                    "] exit_group(7) = ?\n",
-                ] {
-                    assert!(lines.contains(wanted), "{what}: {wanted}\n{lines}");
-                }
+            for wanted in [
+                path,
+                ", O_RDWR|O_CREAT|O_TRUNC|O_CLOEXEC, 0640) = 3 <",
+                "] close(8) = -1 EBADF (Bad file descriptor) <",
+                "] exit_group(7) = ?\n",
+            ] {
+                assert!(lines.contains(wanted), "{what}: {wanted}\n{lines}");
             }
         }
     }
@@ -305,7 +259,13 @@ fn the_trace_of_many_calls_is_what_strace_says() {
     if !host::have("strace") {
         return host::missing("strace");
     }
-    let dir = build("strace", host::X86_64, "lld", "script", "release");
+    let way = Way {
+        target: host::X86_64,
+        linker: "lld",
+        link: "script",
+        dir: "strace",
+    };
+    let dir = way.build("release", &TRACED);
     let scratch = scratch("strace");
     let (real, ours) = (scratch.join("real"), scratch.join("ours"));
     let mut strace = Command::new("strace");

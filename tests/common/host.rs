@@ -171,3 +171,94 @@ pub fn example_fails(name: &str, args: &[&str], why: &str) {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.starts_with(why), "{args:?}: {said}");
 }
+
+/// How tests/downstream/programs is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub target: &'static str,
+    pub linker: &'static str,
+    pub link: &'static str,
+    /// Where, so that tests do not build over each other's programs.
+    pub dir: &'static str,
+}
+
+impl Way {
+    /// All that there are for a target; none, which is told by `missing`, where
+    /// a tool is not there.
+    pub fn all(target: &'static str, dir: &'static str) -> Vec<Way> {
+        if cargo(target).is_none() {
+            missing(&format!("a Rust toolchain and linker for {target}"));
+            return Vec::new();
+        }
+        if target == AARCH64 {
+            for tool in ["ld.lld", "qemu-aarch64-static"] {
+                if !have(tool) {
+                    missing(tool);
+                    return Vec::new();
+                }
+            }
+        }
+        let mut ways = Vec::new();
+        for linker in ["lld", "GNU ld"] {
+            for link in ["script", "plain", "pie"] {
+                ways.push(Way {
+                    target,
+                    linker,
+                    link,
+                    dir,
+                });
+            }
+        }
+        ways
+    }
+
+    fn rustflags(self) -> String {
+        match (self.target, self.linker) {
+            // rustc's own lld, the default there.
+            (X86_64, "lld") => String::new(),
+            (X86_64, _) => String::from("-Clinker-features=-lld"),
+            // gcc for another architecture looks for ld.lld only where it is told.
+            (_, "lld") => {
+                let dir = target_dir("downstream/lld");
+                std::fs::create_dir_all(&dir).expect("below target/");
+                let lld = run(Command::new("sh").args(["-c", "command -v ld.lld"])).stdout;
+                let lld = String::from_utf8(lld).expect("a path");
+                // It is there from an earlier run, or another test was as far.
+                let _ = std::os::unix::fs::symlink(lld.trim(), dir.join("ld.lld"));
+                format!("-Clink-arg=-B{} -Clink-arg=-fuse-ld=lld", dir.display())
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// One for all ways to link: the library is the same for them.
+    fn target_dir(self) -> PathBuf {
+        let arch = self.target.split('-').next().unwrap_or(self.target);
+        let name = format!("{}-{arch}-{}", self.dir, self.linker.replace("GNU ", ""));
+        target_dir("downstream").join(name)
+    }
+
+    pub fn cargo(self, profile: &str) -> Command {
+        let mut cargo = cargo(self.target).expect("one of the targets");
+        cargo
+            .current_dir(root().join("tests/downstream/programs"))
+            .env("RUSTFLAGS", self.rustflags())
+            .args(["build", "--quiet", "--profile", profile])
+            .args(["--target", self.target, "--target-dir"])
+            .arg(self.target_dir());
+        if self.link != "plain" {
+            cargo.args(["--features", self.link]);
+        }
+        cargo
+    }
+
+    /// Builds the programs, with more arguments for cargo, and gives their
+    /// directory.
+    #[track_caller]
+    pub fn build(self, profile: &str, args: &[&str]) -> PathBuf {
+        run(self.cargo(profile).args(args));
+        self.target_dir()
+            .join(self.target)
+            .join(profile_dir(profile))
+    }
+}
