@@ -1,4 +1,4 @@
-//! The handoff's parser on any bytes.
+//! The handoff's parser on any bytes, and on any records behind a good header.
 //!
 //! `cargo +nightly fuzz run handoff_parse`
 #![no_main]
@@ -6,7 +6,7 @@
 use barecall::pager::handoff::parse;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
+fn check(bytes: &[u8]) {
     let Ok(regions) = parse(bytes) else { return };
     let (len, mut count, mut floor) = (regions.len(), 0, 0);
     for region in regions {
@@ -19,4 +19,12 @@ fuzz_target!(|bytes: &[u8]| {
         count += 1;
     }
     assert_eq!(count, len);
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    let (records, _) = bytes.as_chunks::<40>();
+    let count = u32::try_from(records.len()).unwrap();
+    let header = [b"barecall\x01\0\0\0", &count.to_le_bytes()[..]].concat();
+    check(&[&header, records.as_flattened()].concat());
 });
