@@ -4,15 +4,12 @@ use crate::errno::Errno;
 use crate::signal::Signal;
 use crate::syscall::{Arg, syscall_out, syscall_zero};
 use crate::{nr, syscall};
-use core::ffi::CStr;
 
 // <linux/prctl.h>
 const PR_SET_PDEATHSIG: u32 = 1;
 const PR_GET_PDEATHSIG: u32 = 2;
 const PR_GET_DUMPABLE: u32 = 3;
 const PR_SET_DUMPABLE: u32 = 4;
-const PR_SET_NAME: u32 = 15;
-const PR_GET_NAME: u32 = 16;
 const PR_SET_CHILD_SUBREAPER: u32 = 36;
 const PR_GET_CHILD_SUBREAPER: u32 = 37;
 const PR_SET_NO_NEW_PRIVS: u32 = 38;
@@ -112,42 +109,6 @@ pub fn set_pdeathsig(signal: Option<Signal>) -> Result<(), Errno> {
 pub fn pdeathsig() -> Result<Option<Signal>, Errno> {
     // SAFETY: the kernel writes an int.
     unsafe { syscall_out!(i32; nr::PRCTL, PR_GET_PDEATHSIG; _, 0, 0, 0) }.map(Signal::new)
-}
-
-/// `prctl(PR_SET_NAME, name)`: the name of this *thread*, as `/proc/.../comm`
-/// and `ps` show it, of which 15 bytes count.
-///
-/// # Errors
-///
-/// None.
-///
-/// Manual page: [PR_SET_NAME(2const)](https://man7.org/linux/man-pages/man2/PR_SET_NAME.2const.html).
-#[inline]
-pub fn set_name(name: &CStr) -> Result<(), Errno> {
-    // SAFETY: a string.
-    unsafe { syscall_zero!(nr::PRCTL, PR_SET_NAME, name, 0, 0, 0) }
-}
-
-/// `prctl(PR_GET_NAME, name)`: the name of this *thread*, with zeros at its
-/// end.
-///
-/// # Errors
-///
-/// None.
-///
-/// ```
-/// use barecall::process::{get_name, set_name};
-///
-/// set_name(c"a-thread")?;
-/// assert_eq!(&get_name()?[..9], b"a-thread\0");
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [PR_GET_NAME(2const)](https://man7.org/linux/man-pages/man2/PR_SET_NAME.2const.html).
-#[inline]
-pub fn get_name() -> Result<[u8; 16], Errno> {
-    // SAFETY: the kernel writes 16 bytes.
-    unsafe { syscall_out!([u8; 16]; nr::PRCTL, PR_GET_NAME; _, 0, 0, 0) }
 }
 
 /// `prctl(PR_SET_NO_NEW_PRIVS, 1)`: `execve` gives this *thread*, and those
