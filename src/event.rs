@@ -192,8 +192,8 @@ impl fmt::Debug for PollFd<'_> {
 /// `ppoll(fds, nfds, timeout, NULL, 0)`: waits until something comes on one of
 /// the descriptors, or `timeout` is over (`None`: for ever).
 ///
-/// Gives how many have something; 0 is the timeout. (The call `poll` itself is
-/// not there on aarch64.)
+/// Gives how many have something; 0 is the timeout, which a `Duration` becomes
+/// by `into()`. (The call `poll` itself is not there on aarch64.)
 ///
 /// # Errors
 ///
@@ -203,11 +203,11 @@ impl fmt::Debug for PollFd<'_> {
 /// ```
 /// use barecall::event::{PollFd, PollFlags, poll};
 /// use barecall::io;
-/// use barecall::time::Timespec;
+/// use core::time::Duration;
 ///
 /// let (reader, _writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
 /// let mut fds = [PollFd::new(&reader, PollFlags::IN)];
-/// assert_eq!(poll(&mut fds, Some(Timespec { tv_sec: 0, tv_nsec: 1000 }))?, 0);
+/// assert_eq!(poll(&mut fds, Some(Duration::from_millis(1).into()))?, 0);
 /// # Ok::<(), barecall::Errno>(())
 /// ```
 ///

@@ -221,7 +221,23 @@ impl Userfaultfd {
     ///
     /// # Errors
     ///
-    /// As [`Self::read`].
+    /// As [`Self::read`]. `EAGAIN` comes at once where nothing has: a descriptor
+    /// is non-blocking unless it was opened with
+    /// [`blocking`](super::UserfaultfdOptions::blocking). Ask
+    /// [`poll`](crate::event::poll) first.
+    ///
+    /// ```
+    /// use barecall::event::{PollFd, PollFlags, poll};
+    /// use barecall::userfaultfd::UserfaultfdOptions;
+    /// use barecall::Errno;
+    /// use core::time::Duration;
+    ///
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let mut fds = [PollFd::new(&uffd, PollFlags::IN)];
+    /// assert_eq!(poll(&mut fds, Some(Duration::from_millis(1).into()))?, 0);
+    /// assert_eq!(uffd.read_event().unwrap_err(), Errno::EAGAIN);
+    /// # Ok::<(), Errno>(())
+    /// ```
     ///
     /// Manual page:
     /// [userfaultfd(2)](https://man7.org/linux/man-pages/man2/userfaultfd.2.html).
