@@ -310,3 +310,58 @@ fn the_trace_of_the_tour_is_what_strace_says() {
         "write(2,",
     );
 }
+
+/// What a symbol table calls an address of the program.
+fn function_at(symbols: &[(usize, String)], address: usize) -> &str {
+    let at = symbols.partition_point(|(start, _)| *start <= address);
+    &symbols[at.checked_sub(1).expect("behind the first symbol")].1
+}
+
+/// Where functions keep their frame pointers, a backtrace is who called whom.
+/// (On aarch64 they do: tests/trace.rs.)
+#[test]
+fn a_backtrace_leads_from_the_call_to_the_start_of_the_program() {
+    if !host::have("nm") {
+        return host::missing("nm");
+    }
+    let way = Way {
+        target: host::X86_64,
+        linker: "lld",
+        link: "script",
+        dir: "deep",
+    };
+    let mut cargo = way.cargo("release");
+    cargo.env("RUSTFLAGS", "-Cforce-frame-pointers");
+    host::run(cargo.args(["--features", "trace", "--bin", "deep"]));
+    let deep = way.programs("release").join("deep");
+    let symbols = host::run(Command::new("nm").args(["-n", "-C"]).arg(&deep)).stdout;
+    let symbols: Vec<(usize, String)> = String::from_utf8(symbols)
+        .expect("text")
+        .lines()
+        .filter_map(|line| {
+            let (address, rest) = line.split_once(' ')?;
+            let (_, name) = rest.split_once(' ')?;
+            Some((usize::from_str_radix(address, 16).ok()?, name.to_owned()))
+        })
+        .collect();
+
+    let said = String::from_utf8(host::run(&mut Command::new(&deep)).stderr).expect("text");
+    let mut calls = said.split("getppid() = ").skip(1);
+    let frames: Vec<&str> = calls
+        .next()
+        .expect("one such call")
+        .lines()
+        .filter_map(|line| line.strip_prefix(" > 0x"))
+        .map(|pc| usize::from_str_radix(pc, 16).expect("an address"))
+        // Where a call goes on is behind it: the end of a function may be.
+        .map(|pc| function_at(&symbols, pc - 1))
+        .collect();
+    assert!(frames.len() >= 5, "{said}");
+    for (frame, name) in frames
+        .iter()
+        .zip(["deep::innermost", "deep::middle", "deep::outermost"])
+    {
+        assert!(frame.starts_with(name), "{frames:?}");
+    }
+    assert_eq!(frames.last(), Some(&"__barecall_start"), "{frames:?}");
+}

@@ -257,6 +257,11 @@ impl Way {
     #[track_caller]
     pub fn build(self, profile: &str, args: &[&str]) -> PathBuf {
         run(self.cargo(profile).args(args));
+        self.programs(profile)
+    }
+
+    /// Where they are then.
+    pub fn programs(self, profile: &str) -> PathBuf {
         self.target_dir()
             .join(self.target)
             .join(profile_dir(profile))
