@@ -4,9 +4,9 @@
 
 pub mod paging;
 
-use barecall::fd::BorrowedFd;
+use barecall::fd::{BorrowedFd, RawFd};
 use barecall::rt::Start;
-use barecall::{Errno, io};
+use barecall::{Errno, io, nr, syscall};
 use core::fmt;
 
 /// A descriptor to print to, through a buffer of one kilobyte.
@@ -97,6 +97,15 @@ pub fn misused(usage: &str) -> i32 {
     // SAFETY: written to only; if 2 is closed, writing says so.
     let _ = io::write_all(unsafe { io::stderr() }, usage.as_bytes());
     2
+}
+
+/// A descriptor that the program was started with, which no program here closes.
+pub fn inherited(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
+    const F_GETFD: u32 = 1;
+    // SAFETY: numbers only.
+    unsafe { syscall!(nr::FCNTL, number, F_GETFD) }?;
+    // SAFETY: open, and it stays so.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// The number that `arg` is, of `least` to `most`.

@@ -12,13 +12,12 @@
 #![no_main]
 
 use barecall::errno::Errno;
-use barecall::fd::BorrowedFd;
+use barecall::io;
 use barecall::kcmp::proc::Proc;
 use barecall::kcmp::{self, By, DeniedBy, Kind, kcmp_file, same_description};
 use barecall::process::{Pid, gettid};
 use barecall::rt::Start;
-use barecall::{io, nr, syscall};
-use barecall_examples::{Out, misused};
+use barecall_examples::{Out, inherited, misused};
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
@@ -120,7 +119,7 @@ fn main(start: Start) -> i32 {
 
 fn compare(a: Descriptor, b: Descriptor) -> Result<(bool, &'static str), Errno> {
     if a.pid.is_none() && b.pid.is_none() {
-        let (same, by) = same_description(own(a.fd)?, own(b.fd)?)?;
+        let (same, by) = same_description(inherited(a.fd)?, inherited(b.fd)?)?;
         let way = match by {
             By::DupfdQuery => "F_DUPFD_QUERY",
             By::Kcmp => "kcmp",
@@ -130,15 +129,6 @@ fn compare(a: Descriptor, b: Descriptor) -> Result<(bool, &'static str), Errno> 
     let me = gettid();
     let relation = kcmp_file(a.pid.unwrap_or(me), a.fd, b.pid.unwrap_or(me), b.fd)?;
     Ok((relation.is_same(), "kcmp"))
-}
-
-/// A descriptor that we were started with.
-fn own(fd: i32) -> Result<BorrowedFd<'static>, Errno> {
-    const F_GETFD: u32 = 1;
-    // SAFETY: numbers only.
-    unsafe { syscall!(nr::FCNTL, fd, F_GETFD) }?;
-    // SAFETY: open, and this program closes nothing that it was started with.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// Whether both are of one file, if /proc tells.

@@ -6,7 +6,7 @@ use barecall::fs::{self, FdPath, Mode, OFlags};
 use barecall::kcmp;
 use barecall::rt::Start;
 use barecall::{Errno, io};
-use barecall_examples::{Lossy, Out};
+use barecall_examples::{Lossy, Out, inherited};
 use core::fmt::Write as _;
 
 const STANDARD: [(RawFd, &str); 3] = [
@@ -60,9 +60,7 @@ fn compare(number: RawFd, out: &mut Out<'_>) -> Result<(), Stop> {
         .into_iter()
         .filter(|(standard, _)| *standard != number)
     {
-        // SAFETY: asked by number; that it may be closed is an answer.
-        let same = kcmp::same_description(fd, unsafe { BorrowedFd::borrow_raw(standard) });
-        match same {
+        match inherited(standard).and_then(|standard| kcmp::same_description(fd, standard)) {
             Ok((true, by)) => {
                 let lead = if others == 0 {
                     " is the same as"
