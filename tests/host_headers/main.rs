@@ -83,12 +83,11 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
     ("trace::INSIDE", "how many threads can be in a sink"),
     ("trace::decode::INTERRUPTED", "EINTR as a register has it"),
     ("trace::decode::memory::argv::SHOWN", "how many are shown"),
+    ("trace::decode::memory::array::SHOWN", "how many are shown"),
     (
         "trace::decode::memory::entries::RECLEN",
         "where d_reclen is, without a type for the record",
     ),
-    ("trace::decode::memory::iovecs::SHOWN", "how many are shown"),
-    ("trace::decode::memory::poll::SHOWN", "how many are shown"),
     ("trace::filter::WORDS", "a filter's size"),
     ("trace::line::LONGEST", "a line's size"),
     ("trace::line::PATH", "how much is shown"),
