@@ -58,7 +58,7 @@ CHOSEN = [
     Compared("mem symbols", "memcpy of 64 bytes", "mem", "memcpy of 64", "barecall", "glibc", "SSE2 in a few bytes against AVX chosen at start"),
     Compared("mem symbols", "memcpy of 64 KiB", "mem", "memcpy of 65536", "barecall", "glibc", "`rep movsb` or SSE2, against AVX chosen at start"),
     Compared("mem symbols", "strlen of 4 KiB", "mem", "strlen of 4096", "barecall", "glibc", "glibc looks at 128 bytes a turn with AVX2; ours is a short loop, for programs whose size is the point"),
-    Compared("Building", "clean debug build", "build", "clean debug build", "barecall, all features", "rustix, the same families"),
+    Compared("Building", "clean debug build", "build", "clean debug build", "barecall, all features", "rustix, the same families", "more of it: the pager, the tracer, decoded structures"),
 ]
 
 

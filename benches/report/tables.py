@@ -25,9 +25,12 @@ TEXTS = {
     "mem": ("The mem symbols", "benches/mem.rs: `mem!`'s against glibc's, unaligned, by size in bytes."),
     "kcmp": ("Who shares what", "benches/kcmp.rs."),
     "tmpfile": ("Publishing a file", "benches/tmpfile: 4 KiB, durable or not, the name free or taken; on tmpfs."),
-    "faults": ("Page faults", "benches/faults: what a page costs whose fault another thread serves, on one processor."),
-    "pager": ("Pager", "benches/pager."),
-    "dirty": ("Which pages were written", "benches/dirty."),
+    "faults": (
+        "Page faults",
+        "benches/faults: what a page costs that a thread touches first; on one processor, where nothing else is said.",
+    ),
+    "pager": ("Pager", "benches/pager: processor time a page, of both threads, on one processor."),
+    "dirty": ("Which pages were written", "benches/dirty.rs: processor time of arming, writing and collecting."),
     "spawn": ("Spawning and capturing", "benches/spawn.rs."),
     "build": (
         "Build time",
@@ -93,7 +96,8 @@ def listed(figures):
     for f in figures:
         against = f"{times(f.ratio)}" if f.ratio is not None else ""
         case = f.case if f.case != last else ""
-        rows.append([case, f.way, number(f.value, f.unit), against, f.how])
+        how = re.sub(r"(?<=least )\d+\.\d+", lambda least: number(float(least[0]), f.unit), f.how)
+        rows.append([case, f.way, number(f.value, f.unit), against, how])
         last = f.case
     return table(["", "", "", "ratio to the first", "how"], rows)
 
