@@ -3,19 +3,17 @@
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::flags::flags;
 use crate::signal::{SIGSET_SIZE, SigSet};
 use crate::syscall::syscall_zero;
 use crate::time::Timespec;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
-bitflags! {
+flags! {
     /// `EFD_*` for [`eventfd`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct EventFdFlags: u32 {
         /// `EFD_SEMAPHORE`: reading takes 1, not everything.
         #[doc(alias = "EFD_SEMAPHORE")]
@@ -59,10 +57,8 @@ pub fn eventfd(initval: u32, flags: EventFdFlags) -> Result<OwnedFd, Errno> {
     unsafe { syscall_fd!(nr::EVENTFD2, initval, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `POLL*`: what [`poll`] waits for, and what has come.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct PollFlags: u16 {
         /// `POLLIN`: there is something to read.
         #[doc(alias = "POLLIN")]
@@ -278,10 +274,8 @@ const fn or_null<T>(value: &Option<T>) -> *const T {
     }
 }
 
-bitflags! {
+flags! {
     /// `EPOLL_*` for [`epoll_create1`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct EpollCreateFlags: u32 {
         /// `EPOLL_CLOEXEC`: closed by `execve`.
         #[doc(alias = "EPOLL_CLOEXEC")]
@@ -321,10 +315,8 @@ pub fn epoll_create1(flags: EpollCreateFlags) -> Result<OwnedFd, Errno> {
     unsafe { syscall_fd!(nr::EPOLL_CREATE1, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `EPOLL*`: what is waited for, and what has come.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct EpollFlags: u32 {
         /// `EPOLLIN`: there is something to read.
         #[doc(alias = "EPOLLIN")]

@@ -31,18 +31,16 @@
 //! ```
 
 use crate::errno::Errno;
+use crate::flags::flags;
 use crate::selector::selector;
 use crate::time::Timespec;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::AtomicU32;
 
-bitflags! {
+flags! {
     /// `FUTEX_*_FLAG`: which waiters are meant, and which clock.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FutexFlags: u32 {
         /// `FUTEX_PRIVATE_FLAG`: of this process only, found by address.
         /// Without it, waiters on the same memory in any process.
@@ -288,10 +286,8 @@ fn limit(count: u32) -> u32 {
     count.min(i32::MAX as u32)
 }
 
-bitflags! {
+flags! {
     /// `FUTEX2_*`: how a word of [`waitv`] is waited on.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct Futex2Flags: u32 {
         /// `FUTEX2_SIZE_U32`: a word of 32 bits. [`FutexWaitv::new`] sets it.
         #[doc(alias = "FUTEX2_SIZE_U32")]

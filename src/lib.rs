@@ -132,6 +132,7 @@ extern crate std;
 pub mod arch;
 pub mod errno;
 pub mod fd;
+mod flags;
 #[cfg(feature = "trace")]
 mod hook;
 pub mod nr;

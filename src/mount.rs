@@ -5,15 +5,13 @@ mod fd;
 pub use fd::*;
 
 use crate::errno::Errno;
+use crate::flags::flags;
 use crate::nr;
 use crate::syscall::syscall_zero;
-use bitflags::bitflags;
 use core::ffi::CStr;
 
-bitflags! {
+flags! {
     /// `MS_*`: what [`mount`] does, and how.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MountFlags: u32 {
         /// `MS_RDONLY`: nothing can be written.
         #[doc(alias = "MS_RDONLY")]
@@ -134,10 +132,8 @@ pub fn mount(
     unsafe { syscall_zero!(nr::MOUNT, source, target, fstype, flags.bits(), data) }
 }
 
-bitflags! {
+flags! {
     /// `MNT_*`: how [`umount2`] unmounts.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct UnmountFlags: u32 {
         /// `MNT_FORCE`: gives up requests that hang (network file systems);
         /// data can be lost.

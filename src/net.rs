@@ -10,11 +10,11 @@ pub use control::*;
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd};
+use crate::flags::flags;
 use crate::io::{IoSlice, IoSliceMut};
 use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::{CStr, c_void};
 use core::fmt;
 
@@ -37,10 +37,8 @@ selector! {
     }
 }
 
-bitflags! {
+flags! {
     /// `SOCK_*`: how a new socket behaves.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct SocketFlags: u32 {
         /// `SOCK_NONBLOCK`: `EAGAIN` instead of waiting.
         #[doc(alias = "SOCK_NONBLOCK")]
@@ -313,10 +311,8 @@ pub fn set_pass_credentials<Fd: AsFd>(fd: Fd, pass: bool) -> Result<(), Errno> {
     }
 }
 
-bitflags! {
+flags! {
     /// `MSG_*`: how a message is sent and received, and what became of it.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MsgFlags: u32 {
         /// `MSG_OOB`: out-of-band data (stream sockets, since Linux 5.15).
         #[doc(alias = "MSG_OOB")]

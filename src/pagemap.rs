@@ -41,9 +41,9 @@
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::flags::flags;
 use crate::userfaultfd::{PageRange, proc_path};
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::CStr;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -51,10 +51,9 @@ use core::iter::FusedIterator;
 /// `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: u32 = 0xc060_6610;
 
-bitflags! {
+flags! {
     /// `PAGE_IS_*`: what a page is.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
+    #[derive(Default)]
     pub struct Categories: u64 {
         /// `PAGE_IS_WPALLOWED`: it is registered for asynchronous
         /// write-protection.
@@ -96,10 +95,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `PM_SCAN_*`: what a scan does besides looking.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ScanFlags: u64 {
         /// `PM_SCAN_WP_MATCHING`: the pages that match are write-protected,
         /// with no moment in between, where they are registered for

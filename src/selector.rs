@@ -1,7 +1,7 @@
 //! Numbers by which a call is told what to do.
 
 /// A selector: a number of the kernel's with names for those that this crate
-/// knows, and room for any other. Written as `bitflags!` is.
+/// knows, and room for any other. Written as `flags!` is.
 ///
 /// `Debug` gives the name (the first, if there are several), else the number.
 macro_rules! selector {

@@ -2,10 +2,10 @@
 
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::CStr;
 
 /// `sync()`: writes everything that file systems have in memory to their
@@ -141,10 +141,8 @@ pub fn reboot_with(arg: &CStr) -> Result<(), Errno> {
     }
 }
 
-bitflags! {
+flags! {
     /// `GRND_*`: how [`getrandom`] behaves.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct GetrandomFlags: u32 {
         /// `GRND_NONBLOCK`: `EAGAIN` rather than waiting until the generator
         /// is ready, which is once, early after boot.
@@ -339,10 +337,8 @@ pub fn sysinfo() -> Result<Sysinfo, Errno> {
     unsafe { syscall_out!(Sysinfo; nr::SYSINFO; _) }
 }
 
-bitflags! {
+flags! {
     /// `SWAP_FLAG_*` for [`swapon`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct SwapFlags: u32 {
         /// `SWAP_FLAG_PREFER`: the low 15 bits are its priority.
         #[doc(alias = "SWAP_FLAG_PREFER")]
@@ -381,10 +377,8 @@ pub fn swapoff(path: &CStr) -> Result<(), Errno> {
     unsafe { syscall_zero!(nr::SWAPOFF, path) }
 }
 
-bitflags! {
+flags! {
     /// `MODULE_INIT_*` for [`finit_module`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ModuleFlags: u32 {
         /// `MODULE_INIT_IGNORE_MODVERSIONS`: without looking at versions of
         /// symbols.

@@ -6,10 +6,10 @@
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::flags::flags;
 use crate::selector::selector;
 use crate::syscall::{syscall_out, syscall_zero};
 use crate::{io, nr, syscall};
-use bitflags::bitflags;
 use core::time::Duration;
 
 /// `struct timespec` (the kernel's `struct __kernel_timespec`): seconds and
@@ -454,10 +454,8 @@ pub fn clock_nanosleep_until(clock: ClockId, deadline: &Timespec) -> Result<(), 
     }
 }
 
-bitflags! {
+flags! {
     /// `TFD_*`: properties of a new timerfd.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct TimerfdFlags: u32 {
         /// `TFD_NONBLOCK`: a read before the timer expires is `EAGAIN`.
         #[doc(alias = "TFD_NONBLOCK")]
@@ -469,10 +467,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `TFD_TIMER_*`: how [`timerfd_settime`] reads its time.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct TimerfdTimerFlags: u32 {
         /// `TFD_TIMER_ABSTIME`: a point in time, not a distance.
         #[doc(alias = "TFD_TIMER_ABSTIME")]

@@ -3,9 +3,9 @@
 use super::{AsDirFd, AtFlags, Mode};
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::nr;
 use crate::syscall::syscall_zero;
-use bitflags::bitflags;
 use core::ffi::CStr;
 
 /// `ftruncate(fd, length)`: makes a file `length` bytes long, cutting it or
@@ -36,11 +36,9 @@ pub fn ftruncate<Fd: AsFd>(fd: Fd, length: u64) -> Result<(), Errno> {
     unsafe { syscall_zero!(nr::FTRUNCATE, fd.as_fd(), length) }
 }
 
-bitflags! {
+flags! {
     /// `FALLOC_FL_*`: what [`fallocate`] does to the range. None: reserves
     /// space, and makes the file longer if the range ends past its end.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FallocateFlags: u32 {
         /// `FALLOC_FL_ALLOCATE_RANGE`: reserves space; the value is 0.
         #[doc(alias = "FALLOC_FL_ALLOCATE_RANGE")]
@@ -342,10 +340,8 @@ pub fn fchownat<D: AsDirFd>(
     }
 }
 
-bitflags! {
+flags! {
     /// `LOCK_*`: what [`flock`] does; one of the three, and perhaps `NB`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FlockFlags: u32 {
         /// `LOCK_SH`: a lock that many may have.
         #[doc(alias = "LOCK_SH")]

@@ -2,9 +2,9 @@
 
 use super::{AsDirFd, AtFlags, FileType, Mode};
 use crate::errno::Errno;
+use crate::flags::flags;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::CStr;
 
 /// `linkat(olddirfd, oldpath, newdirfd, newpath, flags)`: gives a file another
@@ -92,10 +92,8 @@ pub fn unlinkat<D: AsDirFd>(dir: D, path: &CStr, flags: AtFlags) -> Result<(), E
     unsafe { syscall_zero!(nr::UNLINKAT, dir.as_dir_fd(), path, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `RENAME_*`: how [`renameat2`] treats the new name.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct RenameFlags: u32 {
         /// `RENAME_NOREPLACE`: fails if the new name is taken.
         #[doc(alias = "RENAME_NOREPLACE")]

@@ -3,20 +3,18 @@
 use super::AsDirFd;
 use crate::errno::Errno;
 use crate::fd::{AsFd, OwnedFd, syscall_fd};
+use crate::flags::flags;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::CStr;
 
-bitflags! {
+flags! {
     /// `O_*`: access mode, creation flags and status flags of an open file.
     ///
     /// The access mode is a number, not a set: compare what [`ACCMODE`] leaves
     /// (`flags & OFlags::ACCMODE == OFlags::RDWR`).
     ///
     /// [`ACCMODE`]: Self::ACCMODE
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct OFlags: u32 {
         /// `O_RDONLY`: for reading. The value is 0, so every set contains it.
         #[doc(alias = "O_RDONLY")]
@@ -100,10 +98,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `S_I*`: the permissions of a file, and the three bits above them.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct Mode: u32 {
         /// `S_ISUID`: runs as the file's owner.
         #[doc(alias = "S_ISUID")]
@@ -218,10 +214,8 @@ pub fn openat<D: AsDirFd>(
     unsafe { syscall_fd!(nr::OPENAT, dir.as_dir_fd(), path, flags.bits(), mode.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `RESOLVE_*`: what [`openat2`] may meet on its way.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ResolveFlags: u64 {
         /// `RESOLVE_NO_XDEV`: no crossing into another mount.
         #[doc(alias = "RESOLVE_NO_XDEV")]

@@ -3,20 +3,18 @@
 use super::{AsDirFd, Mode};
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::nr;
 use crate::syscall::{syscall_out, syscall_zero};
-use bitflags::bitflags;
 use core::ffi::CStr;
 
 pub use crate::arch::Stat;
 
-bitflags! {
+flags! {
     /// `AT_*`: how the calls with a directory and a path take the path.
     ///
     /// `REMOVEDIR` and `EACCESS` are one bit, which means the one to
     /// [`unlinkat`](super::unlinkat) and the other to [`faccessat2`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct AtFlags: u32 {
         /// `AT_SYMLINK_NOFOLLOW`: a symbolic link at the end stands for itself.
         #[doc(alias = "AT_SYMLINK_NOFOLLOW")]
@@ -200,10 +198,8 @@ pub fn statat<D: AsDirFd>(dir: D, path: &CStr, flags: AtFlags) -> Result<Stat, E
     unsafe { syscall_out!(Stat; nr::NEWFSTATAT, dir.as_dir_fd(), path; _, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `STATX_*`: which fields [`statx`] is asked for, and which it filled.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct StatxMask: u32 {
         /// `STATX_TYPE`: the file type in `stx_mode`.
         #[doc(alias = "STATX_TYPE")]
@@ -270,11 +266,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `STATX_ATTR_*`: attributes of a file, and which of them its file system
     /// knows.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct StatxAttributes: u64 {
         /// `STATX_ATTR_COMPRESSED`: compressed by the file system.
         #[doc(alias = "STATX_ATTR_COMPRESSED")]
@@ -472,10 +466,8 @@ pub fn fstatfs<Fd: AsFd>(fd: Fd) -> Result<Statfs, Errno> {
     unsafe { syscall_out!(Statfs; nr::FSTATFS, fd.as_fd(); _) }
 }
 
-bitflags! {
+flags! {
     /// `R_OK` and so on: what [`faccessat2`] is asked. None: whether it exists.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     #[doc(alias = "F_OK")]
     pub struct Access: u32 {
         /// `X_OK`: whether it can be executed, or a directory searched.

@@ -2,14 +2,12 @@
 
 use crate::errno::Errno;
 use crate::fd::{AsFd, OwnedFd, RawFd, syscall_fd};
+use crate::flags::flags;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 
-bitflags! {
+flags! {
     /// `O_CLOEXEC` for [`dup3`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct DupFlags: u32 {
         /// `O_CLOEXEC`: the new descriptor is closed by `execve`.
         #[doc(alias = "O_CLOEXEC")]
@@ -102,10 +100,8 @@ pub unsafe fn dup3_raw<Fd: AsFd>(fd: Fd, new: RawFd, flags: DupFlags) -> Result<
     unsafe { syscall!(nr::DUP3, fd.as_fd(), new, flags.bits()) }.map(|_| ())
 }
 
-bitflags! {
+flags! {
     /// `O_*` for [`pipe2`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct PipeFlags: u32 {
         /// `O_CLOEXEC`: both ends are closed by `execve`.
         #[doc(alias = "O_CLOEXEC")]

@@ -2,9 +2,9 @@
 
 use crate::errno::Errno;
 use crate::fd::{AsFd, OwnedFd, RawFd, syscall_fd};
+use crate::flags::flags;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 
 // <linux/fcntl.h>, <asm-generic/fcntl.h>
 const F_DUPFD_CLOEXEC: u32 = 1030;
@@ -67,10 +67,8 @@ pub fn fcntl_dupfd_cloexec<Fd: AsFd>(fd: Fd, min: RawFd) -> Result<OwnedFd, Errn
     unsafe { syscall_fd!(nr::FCNTL, fd.as_fd(), F_DUPFD_CLOEXEC, min) }
 }
 
-bitflags! {
+flags! {
     /// `FD_*`: the flags of one descriptor.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FdFlags: u32 {
         /// `FD_CLOEXEC`: closed by `execve`.
         #[doc(alias = "FD_CLOEXEC")]

@@ -2,14 +2,14 @@
 
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 
 const F_ADD_SEALS: u32 = 1033;
 const F_GET_SEALS: u32 = 1034;
 
-bitflags! {
+flags! {
     /// `F_SEAL_*`: what can no longer be done to a file.
     ///
     /// Seals belong to the file, not to a descriptor: whoever has it open, in
@@ -17,8 +17,6 @@ bitflags! {
     ///
     /// A bit that this crate does not name is kept. Test with `contains`, never
     /// with `==`: others may have added more, and newer kernels have more.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct Seals: u32 {
         /// `F_SEAL_SEAL`: no more seals.
         #[doc(alias = "F_SEAL_SEAL")]

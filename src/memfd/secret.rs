@@ -3,13 +3,11 @@
 use crate::errno::Errno;
 use crate::fd::OwnedFd;
 use crate::fd::syscall_fd;
+use crate::flags::flags;
 use crate::nr;
-use bitflags::bitflags;
 
-bitflags! {
+flags! {
     /// For [`memfd_secret`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct SecretFlags: u32 {
         /// `O_CLOEXEC`: closed by `execve`. (The manual page says `FD_CLOEXEC`,
         /// which the kernel answers with `EINVAL`.)

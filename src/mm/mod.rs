@@ -10,15 +10,13 @@ pub use advice::*;
 
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall_ptr};
-use bitflags::bitflags;
 use core::ffi::c_void;
 
-bitflags! {
+flags! {
     /// `PROT_*`: what may be done with the memory.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ProtFlags: u32 {
         /// `PROT_NONE`: nothing.
         #[doc(alias = "PROT_NONE")]
@@ -47,14 +45,12 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `MAP_*`: what kind of mapping.
     ///
     /// One of [`SHARED`](Self::SHARED), [`PRIVATE`](Self::PRIVATE),
     /// [`SHARED_VALIDATE`](Self::SHARED_VALIDATE) and
     /// [`DROPPABLE`](Self::DROPPABLE) must be there.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MapFlags: u32 {
         /// `MAP_SHARED`: writes are seen by all who map the file, and reach it.
         /// Flags that the kernel does not know are ignored.
@@ -331,10 +327,8 @@ pub unsafe fn mprotect(addr: *mut c_void, len: usize, prot: ProtFlags) -> Result
     unsafe { syscall_zero!(nr::MPROTECT, addr, len, prot.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `MREMAP_*` for [`mremap`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MremapFlags: u32 {
         /// `MREMAP_MAYMOVE`: elsewhere, if it does not fit where it is.
         #[doc(alias = "MREMAP_MAYMOVE")]
@@ -442,10 +436,8 @@ pub unsafe fn mremap_to(
     unsafe { syscall_ptr!(nr::MREMAP, old, old_len, new_len, flags.bits(), new) }
 }
 
-bitflags! {
+flags! {
     /// `MS_*` for [`msync`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MsyncFlags: u32 {
         /// `MS_ASYNC`: soon. Does nothing: Linux writes back anyway.
         #[doc(alias = "MS_ASYNC")]
@@ -493,10 +485,8 @@ pub fn msync(addr: *mut c_void, len: usize, flags: MsyncFlags) -> Result<(), Err
     unsafe { syscall_zero!(nr::MSYNC, addr, len, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `MLOCK_*` for [`mlock2`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MlockFlags: u32 {
         /// `MLOCK_ONFAULT`: pages that are there, and others when they come.
         #[doc(alias = "MLOCK_ONFAULT")]
@@ -542,10 +532,8 @@ pub fn munlock(addr: *const c_void, len: usize) -> Result<(), Errno> {
     unsafe { syscall_zero!(nr::MUNLOCK, addr, len) }
 }
 
-bitflags! {
+flags! {
     /// `MCL_*` for [`mlockall`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MlockallFlags: u32 {
         /// `MCL_CURRENT`: what is mapped now.
         #[doc(alias = "MCL_CURRENT")]

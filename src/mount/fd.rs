@@ -3,16 +3,14 @@
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::flags::flags;
 use crate::fs::{AsDirFd, AtFlags};
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::CStr;
 
-bitflags! {
+flags! {
     /// `FSOPEN_*` for [`fsopen`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FsopenFlags: u32 {
         /// `FSOPEN_CLOEXEC`: closed by `execve`.
         #[doc(alias = "FSOPEN_CLOEXEC")]
@@ -52,10 +50,8 @@ pub fn fsopen(name: &CStr, flags: FsopenFlags) -> Result<OwnedFd, Errno> {
     unsafe { syscall_fd!(nr::FSOPEN, name, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `FSPICK_*` for [`fspick`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FspickFlags: u32 {
         /// `FSPICK_CLOEXEC`: closed by `execve`.
         #[doc(alias = "FSPICK_CLOEXEC")]
@@ -154,10 +150,8 @@ pub fn fsconfig<Fd: AsFd>(fs: Fd, what: FsConfig<'_>) -> Result<(), Errno> {
     unsafe { syscall_zero!(nr::FSCONFIG, fs.as_fd(), command, key, value, aux) }
 }
 
-bitflags! {
+flags! {
     /// `FSMOUNT_*` for [`fsmount`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FsmountFlags: u32 {
         /// `FSMOUNT_CLOEXEC`: closed by `execve`.
         #[doc(alias = "FSMOUNT_CLOEXEC")]
@@ -170,10 +164,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `MOUNT_ATTR_*`: what holds for a mount.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MountAttrFlags: u64 {
         /// `MOUNT_ATTR_RDONLY`: nothing can be written.
         #[doc(alias = "MOUNT_ATTR_RDONLY")]
@@ -236,10 +228,8 @@ pub fn fsmount<Fd: AsFd>(
     unsafe { syscall_fd!(nr::FSMOUNT, fs.as_fd(), flags.bits(), attributes.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `OPEN_TREE_*` and `AT_*` for [`open_tree`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct OpenTreeFlags: u32 {
         /// `OPEN_TREE_CLONE`: a copy of the mount, nowhere yet.
         #[doc(alias = "OPEN_TREE_CLONE")]
@@ -282,10 +272,8 @@ pub fn open_tree<D: AsDirFd>(dir: D, path: &CStr, flags: OpenTreeFlags) -> Resul
     unsafe { syscall_fd!(nr::OPEN_TREE, dir.as_dir_fd(), path, flags.bits()) }
 }
 
-bitflags! {
+flags! {
     /// `MOVE_MOUNT_*` for [`move_mount`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MoveMountFlags: u32 {
         /// `MOVE_MOUNT_F_SYMLINKS`: what a symbolic link means, of the first path.
         #[doc(alias = "MOVE_MOUNT_F_SYMLINKS")]
@@ -439,10 +427,8 @@ pub fn open_tree_attr<D: AsDirFd>(
     }
 }
 
-bitflags! {
+flags! {
     /// `STATMOUNT_*`: what [`statmount`] is asked for, and what it knew.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct StatmountMask: u64 {
         /// `STATMOUNT_SB_BASIC`: `sb_*`.
         #[doc(alias = "STATMOUNT_SB_BASIC")]

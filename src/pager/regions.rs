@@ -1,7 +1,7 @@
 //! Which memory is served, and from where: a sorted table.
 
+use crate::flags::flags;
 use crate::userfaultfd::{PageRange, Remap};
-use bitflags::bitflags;
 use core::fmt;
 
 /// Where the contents of a region come from.
@@ -14,10 +14,9 @@ pub enum Contents {
     Zeros,
 }
 
-bitflags! {
+flags! {
     /// How a [`Region`] is filled.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
+    #[derive(Default)]
     pub struct RegionFlags: u32 {
         /// What is discarded comes from the source again, instead of being
         /// zeros from then on: for a shared mapping of a file on which the

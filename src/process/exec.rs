@@ -1,9 +1,9 @@
 //! Executing programs, and the arrays of strings that this takes.
 
 use crate::errno::Errno;
+use crate::flags::flags;
 use crate::fs::AsDirFd;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::marker::PhantomData;
@@ -244,10 +244,8 @@ pub fn execve(path: &CStr, argv: CStrArray<'_>, envp: CStrArray<'_>) -> Errno {
     }
 }
 
-bitflags! {
+flags! {
     /// `AT_*` for [`execveat`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ExecveatFlags: u32 {
         /// `AT_SYMLINK_NOFOLLOW`: `ELOOP` if the path is a symbolic link.
         #[doc(alias = "AT_SYMLINK_NOFOLLOW")]

@@ -4,14 +4,12 @@ use super::{Pid, WaitStatus};
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd, RawFd};
+use crate::flags::flags;
 use crate::nr;
 use crate::syscall::syscall_zero;
-use bitflags::bitflags;
 
-bitflags! {
+flags! {
     /// `PIDFD_*` for [`pidfd_open`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct PidfdFlags: u32 {
         /// `PIDFD_NONBLOCK`: [`waitid`](super::waitid) gives `EAGAIN` while it
         /// runs (since Linux 5.10).
@@ -75,10 +73,8 @@ pub fn pidfd_getfd<Fd: AsFd>(pidfd: Fd, fd: RawFd) -> Result<OwnedFd, Errno> {
     unsafe { syscall_fd!(nr::PIDFD_GETFD, pidfd.as_fd(), fd, 0) }
 }
 
-bitflags! {
+flags! {
     /// `PIDFD_INFO_*`: what [`pidfd_get_info`] is asked for, and what it knew.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct PidfdInfoMask: u64 {
         /// `PIDFD_INFO_PID`: the numbers. Always told.
         #[doc(alias = "PIDFD_INFO_PID")]

@@ -4,10 +4,10 @@
 use super::Pid;
 use crate::errno::Errno;
 use crate::fd::{AsFd, RawFd};
+use crate::flags::flags;
 use crate::selector::selector;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::ffi::CStr;
 
 /// `chdir(path)`: changes the working directory of the process.
@@ -125,10 +125,8 @@ pub fn umask(mask: u32) -> u32 {
     unsafe { syscall!(nr::UMASK, mask) }.unwrap_or(0) as u32
 }
 
-bitflags! {
+flags! {
     /// `CLONE_*`: what is shared with a child, and what is new.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct CloneFlags: u64 {
         /// `CLONE_NEWTIME`: a time namespace, for children (since Linux 5.6).
         #[doc(alias = "CLONE_NEWTIME")]
@@ -385,10 +383,8 @@ pub fn prlimit(pid: Option<Pid>, resource: Resource, new: Option<Rlimit>) -> Res
     Ok(old)
 }
 
-bitflags! {
+flags! {
     /// `CLOSE_RANGE_*` for [`close_range`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct CloseRangeFlags: u32 {
         /// `CLOSE_RANGE_UNSHARE`: in a table of descriptors of one's own.
         #[doc(alias = "CLOSE_RANGE_UNSHARE")]

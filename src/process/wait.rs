@@ -3,16 +3,14 @@
 use super::{Pid, Rusage};
 use crate::errno::Errno;
 use crate::fd::BorrowedFd;
+use crate::flags::flags;
 use crate::signal::Signal;
 use crate::syscall::syscall_out;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::fmt;
 
-bitflags! {
+flags! {
     /// `W*` for [`wait4`] and [`waitid`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct WaitOptions: u32 {
         /// `WNOHANG`: `None` instead of waiting.
         #[doc(alias = "WNOHANG")]

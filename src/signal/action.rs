@@ -2,17 +2,15 @@
 
 use super::{SIGSET_SIZE, SigSet, Siginfo, Signal};
 use crate::errno::Errno;
+use crate::flags::flags;
 use crate::syscall::syscall_out;
 use crate::{arch, nr};
-use bitflags::bitflags;
 use core::ffi::c_void;
 use core::fmt;
 use core::mem::transmute;
 
-bitflags! {
+flags! {
     /// `SA_*`: how a signal is handled.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct SaFlags: u64 {
         /// `SA_NOCLDSTOP`: `SIGCHLD` only for children that end.
         #[doc(alias = "SA_NOCLDSTOP")]
@@ -274,10 +272,8 @@ pub fn sigaction_get(signal: Signal) -> Result<Sigaction, Errno> {
     unsafe { syscall_out!(Sigaction; nr::RT_SIGACTION, signal, none; _, SIGSET_SIZE) }
 }
 
-bitflags! {
+flags! {
     /// `SS_*`: how a thread's signal stack is, or is to be.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct SsFlags: u32 {
         /// `SS_ONSTACK`: a handler runs on it now.
         #[doc(alias = "SS_ONSTACK")]

@@ -4,14 +4,12 @@ use super::{SIGSET_SIZE, SiCode, SigSet, Signal};
 use crate::errno::Errno;
 use crate::fd::syscall_fd;
 use crate::fd::{AsFd, OwnedFd};
+use crate::flags::flags;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 use core::mem::MaybeUninit;
 
-bitflags! {
+flags! {
     /// `SFD_*` for [`signalfd`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct SignalfdFlags: u32 {
         /// `SFD_CLOEXEC`: closed by `execve`.
         #[doc(alias = "SFD_CLOEXEC")]

@@ -3,10 +3,10 @@
 use super::{Siginfo, Signal};
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::process::Pid;
 use crate::syscall::syscall_zero;
 use crate::{nr, syscall};
-use bitflags::bitflags;
 
 /// `getpid`, `gettid` and `tgkill`: sends `signal` to this thread.
 ///
@@ -37,13 +37,11 @@ pub fn raise(signal: Signal) -> Result<(), Errno> {
     }
 }
 
-bitflags! {
+flags! {
     /// `PIDFD_SIGNAL_*` for [`pidfd_send_signal`] (since Linux 6.9).
     ///
     /// Without one, a pidfd of a process means the process, and one of a
     /// thread (`PIDFD_THREAD`) means the thread.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct PidfdSignalFlags: u32 {
         /// `PIDFD_SIGNAL_THREAD`: to that thread.
         #[doc(alias = "PIDFD_SIGNAL_THREAD")]

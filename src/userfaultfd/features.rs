@@ -1,16 +1,14 @@
 //! What a kernel can do, and what is asked of it.
 
 use super::abi::bit;
-use bitflags::bitflags;
+use crate::flags::flags;
 
-bitflags! {
+flags! {
     /// `UFFD_FEATURE_*`: what a userfaultfd can do.
     ///
     /// Write-protection is for x86_64 since Linux 5.7 and for aarch64 since
     /// 6.10; there, 5.10 claims it and traps nothing, which is why this crate
     /// believes it on aarch64 only together with `WP_HUGETLBFS_SHMEM`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct Features: u64 {
         /// `UFFD_FEATURE_PAGEFAULT_FLAG_WP`: ranges can be write-protected
         /// (since Linux 5.7).
@@ -92,13 +90,11 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// Which requests a descriptor or a range takes, a bit for each.
     ///
     /// A range's answer promises too much: for a memfd, `MOVE` and `ZEROPAGE`
     /// are in it and still refused.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct Ioctls: u64 {
         /// `UFFDIO_REGISTER`.
         const REGISTER = 1 << bit::_UFFDIO_REGISTER;

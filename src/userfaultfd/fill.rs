@@ -5,15 +5,13 @@ use super::abi::{self, UffdioContinue, UffdioCopy, UffdioMove, UffdioPoison, Uff
 use super::{PageRange, Userfaultfd};
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::nr;
 use crate::syscall::syscall_zero;
-use bitflags::bitflags;
 use core::fmt;
 
-bitflags! {
+flags! {
     /// `UFFDIO_COPY_MODE_*`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct CopyFlags: u64 {
         /// `UFFDIO_COPY_MODE_DONTWAKE`: threads that wait go on waiting.
         #[doc(alias = "UFFDIO_COPY_MODE_DONTWAKE")]
@@ -26,10 +24,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `UFFDIO_ZEROPAGE_MODE_*`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ZeroFlags: u64 {
         /// `UFFDIO_ZEROPAGE_MODE_DONTWAKE`: threads that wait go on waiting.
         #[doc(alias = "UFFDIO_ZEROPAGE_MODE_DONTWAKE")]
@@ -38,10 +34,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `UFFDIO_CONTINUE_MODE_*`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct ContinueFlags: u64 {
         /// `UFFDIO_CONTINUE_MODE_DONTWAKE`: threads that wait go on waiting.
         #[doc(alias = "UFFDIO_CONTINUE_MODE_DONTWAKE")]
@@ -54,10 +48,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `UFFDIO_POISON_MODE_*`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct PoisonFlags: u64 {
         /// `UFFDIO_POISON_MODE_DONTWAKE`: threads that wait go on waiting.
         #[doc(alias = "UFFDIO_POISON_MODE_DONTWAKE")]
@@ -66,10 +58,8 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `UFFDIO_MOVE_MODE_*`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct MoveFlags: u64 {
         /// `UFFDIO_MOVE_MODE_DONTWAKE`: threads that wait go on waiting.
         #[doc(alias = "UFFDIO_MOVE_MODE_DONTWAKE")]

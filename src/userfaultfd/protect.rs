@@ -6,14 +6,12 @@ use super::abi::{
 use super::{Features, Ioctls, PageRange, Userfaultfd};
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::flags::flags;
 use crate::nr;
 use crate::syscall::syscall_zero;
-use bitflags::bitflags;
 
-bitflags! {
+flags! {
     /// `UFFDIO_REGISTER_MODE_*`: which faults of a range are handled.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct RegisterModes: u64 {
         /// `UFFDIO_REGISTER_MODE_MISSING`: there is no page.
         #[doc(alias = "UFFDIO_REGISTER_MODE_MISSING")]
@@ -35,11 +33,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+flags! {
     /// `UFFDIO_WRITEPROTECT_MODE_*` and `UFFDIO_RWPROTECT_MODE_*`, for lifting
     /// a protection.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct UnprotectFlags: u64 {
         /// `UFFDIO_WRITEPROTECT_MODE_DONTWAKE`,
         /// `UFFDIO_RWPROTECT_MODE_DONTWAKE`: threads that wait go on waiting.

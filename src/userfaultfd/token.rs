@@ -5,15 +5,13 @@ use super::{
     Userfaultfd, ZeroFlags,
 };
 use crate::errno::Errno;
-use bitflags::bitflags;
+use crate::flags::flags;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 
-bitflags! {
+flags! {
     /// `UFFD_PAGEFAULT_FLAG_*`: what a message says of its fault.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(transparent)]
     pub struct FaultFlags: u64 {
         /// `UFFD_PAGEFAULT_FLAG_WRITE`: it was a write.
         #[doc(alias = "UFFD_PAGEFAULT_FLAG_WRITE")]

@@ -155,11 +155,9 @@ fn expand(arch: &str, rustc: &str) -> String {
 
 fn constants(source: &Source, claims: &mut Vec<Claim>, complaints: &mut Vec<String>) {
     for constant in &source.constants {
-        // What `bitflags` makes for itself.
-        let inner = constant.scope.iter().any(|name| name == "InternalBitFlags");
         // What has a C name by an alias is held to it.
         let own = constant.aliases.is_empty() && is_own(OWN_CONSTANTS, &constant.path());
-        if inner || own || !source.is_integer(constant) {
+        if own || !source.is_integer(constant) {
             continue;
         }
         let Some((value, size)) = source.value(constant) else {

@@ -68,8 +68,6 @@ pub struct Layout {
 pub struct Source {
     pub constants: Vec<Constant>,
     pub structures: Vec<Structure>,
-    /// The integer under a `bitflags` type.
-    primitives: HashMap<String, syn::Type>,
     /// The discriminant's type of `#[repr(u8)]` enums and the like.
     enums: HashMap<String, syn::Type>,
 }
@@ -122,9 +120,6 @@ impl Source {
         } else {
             name
         };
-        if let Some(primitive) = self.primitives.get(&name) {
-            return self.integer(primitive, scope);
-        }
         // A newtype: what it holds is not its own constants' business.
         let mut fields = self.structures.iter().filter(|s| s.name == name);
         match fields.next()?.fields.as_slice() {
@@ -300,7 +295,7 @@ impl Source {
                     "BorrowedFd" | "OwnedFd" => return Some((4, 4)),
                     _ => {}
                 }
-                if let Some(primitive) = self.primitives.get(&name).or(self.enums.get(&name)) {
+                if let Some(primitive) = self.enums.get(&name) {
                     return self.size(primitive, scope);
                 }
                 let common = |s: &&Structure| {
@@ -466,23 +461,9 @@ impl<'ast> Visit<'ast> for Collect {
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         let name = last_segment(&item.self_ty).unwrap_or_default();
-        match &item.trait_ {
-            None => self.within(name, |this| visit::visit_item_impl(this, item)),
-            Some((_, path, _)) => {
-                // Traits' constants are not the kernel's; but `bitflags` says
-                // here what a type's bits are.
-                let is = path
-                    .segments
-                    .last()
-                    .map(|segment| segment.ident.to_string());
-                for inner in &item.items {
-                    if let (Some("PublicFlags"), syn::ImplItem::Type(ty)) = (is.as_deref(), inner)
-                        && ty.ident == "Primitive"
-                    {
-                        self.source.primitives.insert(name.clone(), ty.ty.clone());
-                    }
-                }
-            }
+        // Traits' constants are not the kernel's.
+        if item.trait_.is_none() {
+            self.within(name, |this| visit::visit_item_impl(this, item));
         }
     }
 
