@@ -56,12 +56,54 @@ pub struct Remap {
 /// are missing, and goes on with them. Therefore dropping this does *not* close
 /// it: the descriptor is leaked, and the child waits. Take it with
 /// [`Self::into_userfaultfd`].
+///
+/// ```
+/// use barecall::process::{WaitOptions, WaitStatus, WaitTarget, exit_group, fork, wait4};
+/// use barecall::userfaultfd::{
+///     Event, Features, MappedRegion, OpenError, RegisterModes, UserfaultfdOptions,
+/// };
+/// use std::thread;
+///
+/// let options = UserfaultfdOptions::new().blocking(true).require(Features::EVENT_FORK);
+/// let uffd = match options.open_any() {
+///     Ok(opened) => opened.userfaultfd,
+///     Err(OpenError::Missing(_)) => return Ok(()), // Without CAP_SYS_PTRACE.
+///     Err(other) => return Err(other.into()),
+/// };
+/// let region = MappedRegion::anonymous(&uffd, 4096, RegisterModes::MISSING)?;
+/// thread::scope(|scope| {
+///     // fork() waits until its event is read.
+///     let parent = scope.spawn(|| {
+///         // SAFETY: the child reads memory and exits.
+///         let Some(child) = (unsafe { fork() })? else {
+///             let mut byte = [0];
+///             region.read_at(&mut byte, 0);
+///             exit_group(byte[0].into())
+///         };
+///         wait4(WaitTarget::Pid(child), WaitOptions::empty())
+///     });
+///     let of_child = match uffd.read_event()? {
+///         Event::Fork(forked) => forked.into_userfaultfd(),
+///         other => panic!("{other:?}"),
+///     };
+///     match of_child.read_event()? {
+///         Event::Missing(fault) => fault.copy(&[42; 4096])?,
+///         other => panic!("{other:?}"),
+///     };
+///     let ended = parent.join().unwrap()?.map(|(_, status)| status);
+///     assert_eq!(ended, Some(WaitStatus::Exited(42)));
+///     Ok::<(), barecall::Errno>(())
+/// })?;
+/// # Ok::<(), barecall::Errno>(())
+/// ```
 #[must_use = "the child waits for who serves its descriptor"]
 pub struct Forked(ManuallyDrop<Userfaultfd>);
 
 impl Forked {
     /// The child's descriptor, with the features of its parent's. Dropped, it
     /// is closed.
+    ///
+    /// See [`Forked`] for an example.
     pub fn into_userfaultfd(self) -> Userfaultfd {
         ManuallyDrop::into_inner(self.0)
     }
@@ -123,6 +165,24 @@ pub struct Events<'u, 'b> {
 impl<'u> Events<'u, '_> {
     /// Lets go of what was not taken out: faults are woken, and each child's
     /// descriptor goes to `fork`.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{EventBuffer, Userfaultfd};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// use barecall::Errno;
+    ///
+    /// let mut children: Vec<Userfaultfd> = Vec::new();
+    /// let mut buffer = EventBuffer::<64>::new();
+    /// match uffd.read(&mut buffer) {
+    ///     // Shutting down: others will serve these faults, and the children.
+    ///     Ok(events) => events.abandon(|child| children.push(child)),
+    ///     Err(Errno::EAGAIN) => {}
+    ///     Err(errno) => return Err(errno),
+    /// }
+    /// assert!(children.is_empty());
+    /// # Ok::<(), Errno>(())
+    /// ```
     pub fn abandon(mut self, mut fork: impl FnMut(Userfaultfd)) {
         for event in &mut self {
             if let Event::Fork(forked) = event {

@@ -307,6 +307,23 @@ impl Userfaultfd {
     /// change meanwhile. (Where nothing is mapped, the kernel says so:
     /// [`Stop::Source`].)
     ///
+    /// ```
+    /// use barecall::memfd::{Access, MemfdOptions, SharedMap};
+    /// use barecall::userfaultfd::{CopyFlags, Filled, MappedRegion, RegisterModes};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// let (snapshot, _) = MemfdOptions::new().create_or_legacy(c"snapshot")?;
+    /// snapshot.write_all_at(&[7; 0x2000], 0)?;
+    /// let source = SharedMap::new(&snapshot, Access::Read, None)?;
+    ///
+    /// let region = MappedRegion::anonymous(&uffd, 0x2000, RegisterModes::MISSING)?;
+    /// // SAFETY: the mapping is as long as the region, and outlives the request.
+    /// let filled = unsafe { uffd.copy_raw_once(region.range(), source.as_ptr(), CopyFlags::empty()) };
+    /// assert_eq!(filled, Filled { done: 0x2000, stop: None });
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
     /// Manual page:
     /// [UFFDIO_COPY(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_COPY.2const.html).
     pub unsafe fn copy_raw_once(&self, to: PageRange, from: *const u8, flags: CopyFlags) -> Filled {
@@ -326,6 +343,8 @@ impl Userfaultfd {
 
     /// Repeats [`Self::copy_once`] until all is done or the cause is known, and
     /// wakes when a page exists.
+    ///
+    /// See [`Self::fill_copy_missing`] for an example.
     pub fn fill_copy(&self, to: usize, from: &[u8], flags: CopyFlags) -> Filled {
         self.copy_on(to, from, flags, Existing::Stop)
     }
@@ -334,6 +353,31 @@ impl Userfaultfd {
     /// for them. They count as done.
     ///
     /// `page_size` is that of the memory.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{CopyFlags, Filled, MappedRegion, RegisterModes, Stop};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let none = CopyFlags::empty();
+    /// let region = MappedRegion::anonymous(&uffd, 4 * PAGE, RegisterModes::MISSING)?;
+    /// let start = region.range().start();
+    /// // Somebody was faster, at the second page.
+    /// uffd.fill_copy(start + PAGE, &[1; PAGE], none).all()?;
+    ///
+    /// let block = [7; 4 * PAGE];
+    /// let filled = uffd.fill_copy(start, &block, none);
+    /// assert_eq!(filled, Filled { done: PAGE, stop: Some(Stop::Exists) });
+    /// let filled = uffd.fill_copy_missing(start, &block, PAGE, none);
+    /// assert_eq!(filled, Filled { done: 4 * PAGE, stop: None });
+    ///
+    /// // What was there, stayed.
+    /// let mut contents = [0; 4 * PAGE];
+    /// region.read_at(&mut contents, 0);
+    /// assert_eq!([0, 1, 2, 3].map(|page| contents[page * PAGE]), [7, 1, 7, 7]);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn fill_copy_missing(
         &self,
         to: usize,
@@ -360,6 +404,25 @@ impl Userfaultfd {
     /// [`Features::WP_UNPOPULATED`](super::Features::WP_UNPOPULATED)) counts as
     /// one that exists, and faults again: copy, or lift the protection first.
     ///
+    /// ```
+    /// use barecall::userfaultfd::{Filled, MappedRegion, PageRange, RegisterModes, Stop, ZeroFlags};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let none = ZeroFlags::empty();
+    /// let region = MappedRegion::anonymous(&uffd, 4 * PAGE, RegisterModes::MISSING)?;
+    /// let third = PageRange::new(region.range().start() + 2 * PAGE, PAGE);
+    /// assert_eq!(uffd.zero_once(third, none), Filled { done: PAGE, stop: None });
+    ///
+    /// // Up to the page that is there, and then past it.
+    /// let filled = uffd.fill_zero(region.range(), none);
+    /// assert_eq!(filled, Filled { done: 2 * PAGE, stop: Some(Stop::Exists) });
+    /// let filled = uffd.fill_zero_missing(region.range(), PAGE, none);
+    /// assert_eq!(filled.all()?, 4 * PAGE);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
     /// Manual page:
     /// [UFFDIO_ZEROPAGE(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_ZEROPAGE.2const.html).
     #[doc(alias = "UFFDIO_ZEROPAGE")]
@@ -377,12 +440,16 @@ impl Userfaultfd {
 
     /// Repeats [`Self::zero_once`] until all is done or the cause is known, and
     /// wakes when a page exists.
+    ///
+    /// See [`Self::zero_once`] for an example.
     pub fn fill_zero(&self, range: PageRange, flags: ZeroFlags) -> Filled {
         self.zero_on(range, flags, Existing::Stop)
     }
 
     /// Repeats [`Self::zero_once`], past the pages that exist, waking who waits
     /// for them. They count as done.
+    ///
+    /// See [`Self::zero_once`] for an example.
     pub fn fill_zero_missing(
         &self,
         range: PageRange,
@@ -407,6 +474,45 @@ impl Userfaultfd {
     /// mapping or descriptor of it. For a shared mapping of a memfd or of
     /// hugetlbfs; anonymous memory has no file ([`Stop::Invalid`]).
     ///
+    /// Who has the contents in a memfd, or writes them there, need not copy them:
+    ///
+    /// ```
+    /// use barecall::memfd::MemfdOptions;
+    /// use barecall::userfaultfd::{
+    ///     ContinueFlags, Features, Filled, MappedRegion, PageRange, RegisterModes, Stop, supported,
+    /// };
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// const PAGE: usize = 4096;
+    /// if !supported()?.features.contains(Features::MINOR_SHMEM) {
+    ///     return Ok(()); // Before Linux 5.14.
+    /// }
+    /// let (file, _) = MemfdOptions::new().create_or_legacy(c"guest")?;
+    /// file.set_len(4 * PAGE as u64)?;
+    /// let region = MappedRegion::shared(&uffd, &file, 0, 4 * PAGE, RegisterModes::MINOR)?;
+    ///
+    /// // The file has nothing yet.
+    /// let none = ContinueFlags::empty();
+    /// let filled = uffd.continue_once(region.range(), none);
+    /// assert_eq!(filled, Filled { done: 0, stop: Some(Stop::Source) });
+    ///
+    /// file.write_all_at(&[7; 4 * PAGE], 0)?;
+    /// let second = PageRange::new(region.range().start() + PAGE, PAGE);
+    /// uffd.continue_once(second, none).all()?;
+    /// // Up to the page that is mapped, and then past it.
+    /// let filled = uffd.fill_continue(region.range(), none);
+    /// assert_eq!(filled, Filled { done: PAGE, stop: Some(Stop::Exists) });
+    /// uffd.fill_continue_missing(region.range(), PAGE, none).all()?;
+    ///
+    /// // It is the file's memory, not a copy.
+    /// region.write_at(b"guest", 0);
+    /// let mut bytes = [0; 5];
+    /// file.read_at(&mut bytes, 0)?;
+    /// assert_eq!(&bytes, b"guest");
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
     /// Manual page:
     /// [UFFDIO_CONTINUE(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_CONTINUE.2const.html).
     #[doc(alias = "UFFDIO_CONTINUE")]
@@ -424,12 +530,16 @@ impl Userfaultfd {
 
     /// Repeats [`Self::continue_once`] until all is done or the cause is known,
     /// and wakes when a page exists.
+    ///
+    /// See [`Self::continue_once`] for an example.
     pub fn fill_continue(&self, range: PageRange, flags: ContinueFlags) -> Filled {
         self.continue_on(range, flags, Existing::Stop)
     }
 
     /// Repeats [`Self::continue_once`], past the pages that are mapped, waking
     /// who waits for them. They count as done.
+    ///
+    /// See [`Self::continue_once`] for an example.
     pub fn fill_continue_missing(
         &self,
         range: PageRange,
@@ -452,6 +562,35 @@ impl Userfaultfd {
     /// What to answer when the contents cannot be had, instead of zeros. A
     /// system call that meets such a page says `EFAULT`.
     ///
+    /// ```
+    /// use barecall::fd::AsFd;
+    /// use barecall::memfd::MemfdOptions;
+    /// use barecall::userfaultfd::{
+    ///     Features, Filled, MappedRegion, PageRange, PoisonFlags, RegisterModes, UserfaultfdOptions,
+    /// };
+    /// use barecall::{Errno, nr, syscall};
+    ///
+    /// const PAGE: usize = 4096;
+    /// let opened = UserfaultfdOptions::new().want(Features::POISON).open_any()?;
+    /// if opened.dropped.contains(Features::POISON) {
+    ///     return Ok(()); // Before Linux 6.6.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// let region = MappedRegion::anonymous(&uffd, 3 * PAGE, RegisterModes::MISSING)?;
+    /// let first = PageRange::new(region.range().start(), PAGE);
+    /// let rest = region.range().after(PAGE);
+    /// assert_eq!(uffd.poison_once(first, PoisonFlags::empty()).all()?, PAGE);
+    /// let filled = uffd.fill_poison(rest, PoisonFlags::empty());
+    /// assert_eq!(filled, Filled { done: 2 * PAGE, stop: None });
+    ///
+    /// // A touch would be a SIGBUS; a system call that touches it says so.
+    /// let (file, _) = MemfdOptions::new().create_or_legacy(c"copy")?;
+    /// // SAFETY: memory that is mapped.
+    /// let written = unsafe { syscall!(nr::WRITE, file.as_fd(), region.as_ptr(), PAGE) };
+    /// assert_eq!(written, Err(Errno::EFAULT));
+    /// # Ok::<(), Errno>(())
+    /// ```
+    ///
     /// Manual page:
     /// [UFFDIO_POISON(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_POISON.2const.html).
     #[doc(alias = "UFFDIO_POISON")]
@@ -469,6 +608,8 @@ impl Userfaultfd {
 
     /// Repeats [`Self::poison_once`] until all is done or the cause is known,
     /// and wakes when a page exists.
+    ///
+    /// See [`Self::poison_once`] for an example.
     pub fn fill_poison(&self, range: PageRange, flags: PoisonFlags) -> Filled {
         let wake = !flags.contains(PoisonFlags::DONTWAKE);
         go_on(self, range, wake, Existing::Stop, |rest, _| {
@@ -487,6 +628,38 @@ impl Userfaultfd {
     ///
     /// The `to.len()` bytes from `from` on are mapped, and nothing relies on
     /// what is in them: they become zeros, under whoever looks at them.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{
+    ///     CopyFlags, Features, Filled, MappedRegion, MoveFlags, PageRange, RegisterModes,
+    ///     UserfaultfdOptions,
+    /// };
+    ///
+    /// const PAGE: usize = 4096;
+    /// let opened = UserfaultfdOptions::new().want(Features::MOVE).open_any()?;
+    /// if opened.dropped.contains(Features::MOVE) {
+    ///     return Ok(()); // Before Linux 6.8.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// // The page that was received, and the memory that it is for.
+    /// let received = MappedRegion::anonymous(&uffd, 4 * PAGE, RegisterModes::MISSING)?;
+    /// uffd.fill_copy(received.range().start(), &[7; 4 * PAGE], CopyFlags::empty()).all()?;
+    /// let memory = MappedRegion::anonymous(&uffd, 4 * PAGE, RegisterModes::MISSING)?;
+    ///
+    /// let first = PageRange::new(memory.range().start(), PAGE);
+    /// let rest = memory.range().after(PAGE);
+    /// // SAFETY: mapped, and nobody else looks at what was received.
+    /// unsafe {
+    ///     let none = MoveFlags::empty();
+    ///     assert_eq!(uffd.move_once(first, received.as_ptr(), none).all()?, PAGE);
+    ///     let from = received.as_ptr().wrapping_add(PAGE);
+    ///     assert_eq!(uffd.fill_move(rest, from, none), Filled { done: 3 * PAGE, stop: None });
+    /// }
+    /// let mut contents = [0; 4 * PAGE];
+    /// memory.read_at(&mut contents, 0);
+    /// assert_eq!(contents, [7; 4 * PAGE]);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     ///
     /// Manual page:
     /// [UFFDIO_MOVE(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_MOVE.2const.html).
@@ -512,6 +685,8 @@ impl Userfaultfd {
     /// # Safety
     ///
     /// As [`Self::move_once`].
+    ///
+    /// See [`Self::move_once`] for an example.
     pub unsafe fn fill_move(&self, to: PageRange, from: *mut u8, flags: MoveFlags) -> Filled {
         let wake = !flags.contains(MoveFlags::DONTWAKE);
         go_on(self, to, wake, Existing::Stop, |rest, done| {

@@ -129,6 +129,21 @@ impl Userfaultfd {
     /// It is a userfaultfd. (For another kind of descriptor, the requests that
     /// this type makes mean something else.) The features, if they are wrong,
     /// only mislead.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{Features, Userfaultfd, UserfaultfdOptions};
+    ///
+    /// // In the process that opens it, and tells the features along with it.
+    /// let opened = UserfaultfdOptions::new().want(Features::THREAD_ID).open_any()?;
+    /// let features = opened.userfaultfd.features();
+    /// # let fd = barecall::fd::OwnedFd::from(opened.userfaultfd);
+    ///
+    /// // In the one to which `fd` came, with SCM_RIGHTS.
+    /// // SAFETY: a userfaultfd, by the protocol between the two.
+    /// let uffd = unsafe { Userfaultfd::adopt(fd, features) };
+    /// assert_eq!(uffd.waiting_from_fdinfo()?.total, 0);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub const unsafe fn adopt(fd: OwnedFd, features: Features) -> Self {
         Self {
             fd,
@@ -155,6 +170,8 @@ impl Userfaultfd {
     /// # Errors
     ///
     /// `EMFILE`: the process has as many descriptors as it may.
+    ///
+    /// See [`MappedRegion::keeper`] for an example.
     pub fn try_clone(&self) -> Result<Self, Errno> {
         Ok(Self {
             fd: self.fd.try_clone()?,

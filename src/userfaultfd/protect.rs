@@ -24,7 +24,7 @@ flags! {
         /// not (since Linux 5.13; for memfd and tmpfs 5.14).
         #[doc(alias = "UFFDIO_REGISTER_MODE_MINOR")]
         const MINOR = 1 << 2;
-    /// `UFFDIO_REGISTER_MODE_RWP`: any touch of a page that is protected
+        /// `UFFDIO_REGISTER_MODE_RWP`: any touch of a page that is protected
         /// so; not together with `WP`, and only when [`Features::RWP`] was
         /// asked for (since Linux 7.3).
         #[doc(alias = "UFFDIO_REGISTER_MODE_RWP")]
@@ -131,6 +131,24 @@ impl Userfaultfd {
     /// another userfaultfd. (Until then, it is simply taken away from it.)
     /// `ENOMEM`: the process is gone.
     ///
+    /// ```
+    /// use barecall::userfaultfd::{CopyFlags, MappedRegion, RegisterModes, Stop};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// let region = MappedRegion::anonymous(&uffd, 0x4000, RegisterModes::MISSING)?;
+    /// uffd.fill_copy(region.range().start(), &[7; 0x2000], CopyFlags::empty()).all()?;
+    /// uffd.unregister(region.range())?;
+    ///
+    /// // What was filled stays; the rest is what the kernel gives: zeros.
+    /// let mut bytes = [0xff; 2];
+    /// region.read_at(&mut bytes, 0x1fff);
+    /// assert_eq!(bytes, [7, 0]);
+    /// let filled = uffd.copy_once(region.range().start() + 0x3000, &[7; 0x1000], CopyFlags::empty());
+    /// assert_eq!(filled.stop, Some(Stop::Unmapped));
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
     /// Manual page:
     /// [UFFDIO_UNREGISTER(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_UNREGISTER.2const.html).
     #[doc(alias = "UFFDIO_UNREGISTER")]
@@ -148,6 +166,40 @@ impl Userfaultfd {
     /// # Errors
     ///
     /// `EINVAL`: not whole pages. Never because nobody waits.
+    ///
+    /// Many pages, and one wake-up at the end:
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{CopyFlags, Event, MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::thread;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let uffd = UserfaultfdOptions::new().blocking(true).open_any()?.userfaultfd;
+    /// let region = MappedRegion::anonymous(&uffd, 16 * PAGE, RegisterModes::MISSING)?;
+    /// let start = region.range().start();
+    ///
+    /// thread::scope(|scope| {
+    ///     let reader = scope.spawn(|| {
+    ///         let mut byte = [0];
+    ///         region.read_at(&mut byte, 5 * PAGE);
+    ///         byte[0]
+    ///     });
+    ///     let parked = match uffd.read_event()? {
+    ///         Event::Missing(fault) => fault.park(),
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     for page in 0..16 {
+    ///         let contents = [page as u8; PAGE];
+    ///         uffd.copy_once(start + page * PAGE, &contents, CopyFlags::DONTWAKE).all()?;
+    ///     }
+    ///     // The one page; or whoever waits in the region.
+    ///     uffd.wake_at(parked.address())?;
+    ///     uffd.wake(region.range())?;
+    ///     assert_eq!(reader.join().unwrap(), 5);
+    ///     Ok::<(), barecall::Errno>(())
+    /// })?;
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     ///
     /// Manual page:
     /// [UFFDIO_WAKE(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_WAKE.2const.html).
@@ -169,6 +221,8 @@ impl Userfaultfd {
     /// # Errors
     ///
     /// As [`Self::wake`].
+    ///
+    /// See [`Self::wake`] for an example.
     pub fn wake_at(&self, address: usize) -> Result<(), Errno> {
         // The kernel compares addresses, so that also for a huge page the
         // smallest range will do; but it must be a page.
@@ -191,6 +245,47 @@ impl Userfaultfd {
     /// not whole pages. `ESRCH`: the process is gone. After an error a part of
     /// the range may be protected.
     ///
+    /// ```
+    /// use barecall::userfaultfd::{
+    ///     CopyFlags, Event, Features, MappedRegion, PageRange, RegisterModes, UnprotectFlags,
+    ///     UserfaultfdOptions,
+    /// };
+    /// use std::thread;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let options = UserfaultfdOptions::new().blocking(true).want(Features::PAGEFAULT_FLAG_WP);
+    /// let opened = options.open_any()?;
+    /// if opened.dropped.contains(Features::PAGEFAULT_FLAG_WP) {
+    ///     return Ok(()); // On aarch64, before Linux 6.10.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// let region = MappedRegion::anonymous(&uffd, 2 * PAGE, RegisterModes::MISSING | RegisterModes::WP)?;
+    /// let start = region.range().start();
+    /// uffd.fill_copy(start, &[0; 2 * PAGE], CopyFlags::empty()).all()?;
+    ///
+    /// uffd.write_protect(region.range())?;
+    /// uffd.write_unprotect(PageRange::new(start + PAGE, PAGE), UnprotectFlags::empty())?;
+    /// thread::scope(|scope| {
+    ///     let writer = scope.spawn(|| region.write_at(&[1], 0));
+    ///     let before = match uffd.read_event()? {
+    ///         Event::WriteProtect(fault) => {
+    ///             // Before the write: a copy of the page for the snapshot.
+    ///             let mut before = [0xff; PAGE];
+    ///             region.read_at(&mut before, 0);
+    ///             fault.unprotect(PAGE)?;
+    ///             before
+    ///         }
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     assert_eq!(before, [0; PAGE]);
+    ///     assert_eq!(writer.join().unwrap(), 1);
+    ///     Ok::<(), barecall::Errno>(())
+    /// })?;
+    /// // The other page is not protected any more: no fault.
+    /// region.write_at(&[2], PAGE);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
+    ///
     /// Manual page:
     /// [UFFDIO_WRITEPROTECT(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_WRITEPROTECT.2const.html).
     #[doc(alias = "UFFDIO_WRITEPROTECT")]
@@ -205,6 +300,8 @@ impl Userfaultfd {
     /// # Errors
     ///
     /// As [`Self::write_protect`].
+    ///
+    /// See [`Self::write_protect`] for an example.
     ///
     /// Manual page:
     /// [UFFDIO_WRITEPROTECT(2const)](https://man7.org/linux/man-pages/man2/UFFDIO_WRITEPROTECT.2const.html).
@@ -238,6 +335,43 @@ impl Userfaultfd {
     /// `ENOENT`: not registered for it. `EAGAIN`: the process is changing its
     /// mappings. `EINVAL`: not whole pages, or the kernel does not know it.
     /// `ESRCH`: the process is gone.
+    ///
+    /// Which of these pages are used?
+    ///
+    /// ```
+    /// use barecall::pagemap::{Categories, PageRegion, Pagemap, Scan};
+    /// use barecall::userfaultfd::{
+    ///     CopyFlags, Features, MappedRegion, OpenError, PageRange, RegisterModes, UnprotectFlags,
+    ///     UserfaultfdOptions,
+    /// };
+    ///
+    /// const PAGE: usize = 4096;
+    /// let options = UserfaultfdOptions::new().require(Features::RWP | Features::RWP_ASYNC);
+    /// let uffd = match options.open_any() {
+    ///     Ok(opened) => opened.userfaultfd,
+    ///     Err(OpenError::Missing(_)) => return Ok(()), // Before Linux 7.3.
+    ///     Err(other) => return Err(other.into()),
+    /// };
+    /// let region = MappedRegion::anonymous(&uffd, 8 * PAGE, RegisterModes::RWP)?;
+    /// region.write_at(&[1; 8 * PAGE], 0);
+    /// uffd.rw_protect(region.range())?;
+    /// let last = PageRange::new(region.range().start() + 7 * PAGE, PAGE);
+    /// uffd.rw_unprotect(last, UnprotectFlags::empty())?;
+    ///
+    /// // The kernel itself lifts the protection of what is touched,
+    /// region.read_at(&mut [0], 3 * PAGE);
+    /// // until this: now a touch of another page would be a message.
+    /// uffd.set_mode(Features::empty(), Features::RWP_ASYNC)?;
+    ///
+    /// let used = Scan::new(region.range()).all_of(Categories::ACCESSED);
+    /// let mut room = [PageRegion::EMPTY; 8];
+    /// let mut pages = 0;
+    /// for part in Pagemap::open_self()?.scan(used, &mut room) {
+    ///     pages += part?.range().len() / PAGE;
+    /// }
+    /// assert_eq!(pages, 2);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[doc(alias = "UFFDIO_RWPROTECT")]
     #[doc(alias = "UFFDIO_RWPROTECT_MODE_RWP")]
     pub fn rw_protect(&self, range: PageRange) -> Result<(), Errno> {
@@ -250,6 +384,8 @@ impl Userfaultfd {
     /// # Errors
     ///
     /// As [`Self::rw_protect`].
+    ///
+    /// See [`Self::rw_protect`] for an example.
     pub fn rw_unprotect(&self, range: PageRange, flags: UnprotectFlags) -> Result<(), Errno> {
         self.set_rw_protection(range, flags.bits() & !abi::UFFDIO_RWPROTECT_MODE_RWP)
     }
@@ -274,6 +410,8 @@ impl Userfaultfd {
     ///
     /// `EINVAL`: another feature, one in both, one whose feature was not asked
     /// for; or the kernel does not know the request.
+    ///
+    /// See [`Self::rw_protect`] for an example.
     #[doc(alias = "UFFDIO_SET_MODE")]
     pub fn set_mode(&self, enable: Features, disable: Features) -> Result<(), Errno> {
         let mut arg = UffdioSetMode {

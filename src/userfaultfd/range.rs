@@ -16,6 +16,12 @@ use core::fmt;
 /// let range = PageRange::new(0x10_0000, 0x4000);
 /// assert!(range.contains(0x10_3fff) && !range.contains(0x10_4000));
 /// assert_eq!(PageRange::page_of(0x10_1234, 4096), PageRange::new(0x10_1000, 4096));
+///
+/// let rest = range.after(0x1000);
+/// assert_eq!((rest.start(), rest.end()), (0x10_1000, range.end()));
+/// let first = PageRange::new(0x10_0000, 0x2000);
+/// assert_eq!(first.intersection(rest), Some(PageRange::new(0x10_1000, 0x1000)));
+/// assert!(range.after(0x4000).is_empty());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PageRange {

@@ -77,6 +77,27 @@ impl MappedRegion {
     ///
     /// As [`Self::anonymous`]; `ENOMEM` also when there are too few huge pages,
     /// `EINVAL` when there is no such size.
+    ///
+    /// ```
+    /// use barecall::Errno;
+    /// use barecall::userfaultfd::{CopyFlags, MappedRegion, RegisterModes};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// const HUGE: usize = 2 << 20;
+    /// match MappedRegion::anonymous_huge(&uffd, HUGE, 21, RegisterModes::MISSING) {
+    ///     // A huge page is filled as a whole.
+    ///     Ok(region) => {
+    ///         let page = vec![7; HUGE];
+    ///         let filled = uffd.copy_once(region.range().start(), &page, CopyFlags::empty());
+    ///         assert_eq!(filled.all()?, HUGE);
+    ///     }
+    ///     // None is reserved; or there is no such size.
+    ///     Err(Errno::ENOMEM | Errno::EINVAL) => {}
+    ///     Err(errno) => return Err(errno),
+    /// }
+    /// # Ok::<(), Errno>(())
+    /// ```
     pub fn anonymous_huge(
         uffd: &Userfaultfd,
         len: usize,
@@ -103,6 +124,30 @@ impl MappedRegion {
     ///
     /// As [`Self::anonymous`]; `EINVAL` also for a file that is not in memory,
     /// `EACCES`, `EPERM`: the descriptor or a seal is against writing.
+    ///
+    /// ```
+    /// use barecall::memfd::MemfdOptions;
+    /// use barecall::userfaultfd::{MappedRegion, RegisterModes, ZeroFlags};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// let (file, _) = MemfdOptions::new().create_or_legacy(c"guest")?;
+    /// file.set_len(0x4000)?;
+    /// file.write_all_at(b"not missing", 0x2000)?;
+    /// let region = MappedRegion::shared(&uffd, &file, 0x2000, 0x2000, RegisterModes::MISSING)?;
+    ///
+    /// // The file has this page, so it is not missing.
+    /// let mut bytes = [0; 11];
+    /// region.read_at(&mut bytes, 0);
+    /// assert_eq!(&bytes, b"not missing");
+    /// // Of the other, it has nothing.
+    /// let rest = region.range().after(0x1000);
+    /// uffd.fill_zero(rest, ZeroFlags::empty()).all()?;
+    /// region.write_at(b"from here", 0x1000);
+    /// file.read_at(&mut bytes, 0x3000)?;
+    /// assert_eq!(&bytes, b"from here\0\0");
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn shared<Fd: AsFd>(
         uffd: &Userfaultfd,
         file: Fd,
@@ -167,6 +212,23 @@ impl MappedRegion {
     }
 
     /// The duplicate of the userfaultfd.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{CopyFlags, MappedRegion, RegisterModes, UserfaultfdOptions};
+    ///
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let region = MappedRegion::anonymous(&uffd, 0x2000, RegisterModes::MISSING)?;
+    /// // The handler is gone, with its descriptor; who touches the region now, waits.
+    /// drop(uffd);
+    ///
+    /// // The next handler.
+    /// let uffd = region.keeper().try_clone()?;
+    /// uffd.fill_copy(region.range().start(), &[7; 0x2000], CopyFlags::empty()).all()?;
+    /// let mut byte = [0];
+    /// region.read_at(&mut byte, 0x1234);
+    /// assert_eq!(byte, [7]);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn keeper(&self) -> &Userfaultfd {
         &self.keeper
     }
@@ -187,6 +249,8 @@ impl MappedRegion {
     /// than `buf` has if the region ends before, 0 past its end.
     ///
     /// As [`Self::read_at`]; waits also where a page is write-protected.
+    ///
+    /// See [`Self::shared`] for an example.
     pub fn write_at(&self, buf: &[u8], offset: usize) -> usize {
         let n = self.len.saturating_sub(offset).min(buf.len());
         // SAFETY: within both; others use this memory by the byte, too.
@@ -204,6 +268,21 @@ impl MappedRegion {
     /// # Errors
     ///
     /// `EINVAL`: not whole pages, or not in the region.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{CopyFlags, Filled, MappedRegion, RegisterModes};
+    /// # use barecall::userfaultfd::UserfaultfdOptions;
+    /// # let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    ///
+    /// let region = MappedRegion::anonymous(&uffd, 0x2000, RegisterModes::MISSING)?;
+    /// let (start, none) = (region.range().start(), CopyFlags::empty());
+    /// uffd.fill_copy(start, &[1; 0x2000], none).all()?;
+    /// region.discard(0x1000, 0x1000)?;
+    /// // Missing, so it can be filled again.
+    /// let filled = uffd.copy_once(start + 0x1000, &[2; 0x1000], none);
+    /// assert_eq!(filled, Filled { done: 0x1000, stop: None });
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     ///
     /// Manual page: [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html).
     #[doc(alias = "MADV_DONTNEED")]

@@ -81,6 +81,65 @@ pub type UnknownFault<'u> = Fault<'u, reason::Unknown>;
 /// another reason resolves it. To resolve it again does no harm: a page that
 /// is there is never overwritten.
 ///
+/// # Examples
+///
+/// One handler, which fills blocks and puts off what it cannot have yet:
+///
+/// ```
+/// use barecall::userfaultfd::{
+///     CopyFlags, Event, Features, MappedRegion, RegisterModes, UserfaultfdOptions,
+/// };
+/// use std::{process, thread};
+///
+/// const PAGE: usize = 4096;
+/// const BLOCK: usize = 4 * PAGE;
+/// let options = UserfaultfdOptions::new().blocking(true).require(Features::THREAD_ID);
+/// let uffd = options.open_any()?.userfaultfd;
+/// let region = MappedRegion::anonymous(&uffd, 2 * BLOCK, RegisterModes::MISSING)?;
+///
+/// thread::scope(|scope| {
+///     let writer = scope.spawn(|| region.write_at(&[1], PAGE + 10));
+///     let parked = match uffd.read_event()? {
+///         Event::Missing(fault) => {
+///             assert!(fault.is_write() && fault.thread_id() != Some(process::id()));
+///             assert_eq!(fault.page(PAGE).start(), region.range().start() + PAGE);
+///             assert!(region.range().contains(fault.address()));
+///             // Not received yet. The thread waits, the handler does not.
+///             fault.park()
+///         }
+///         other => panic!("{other:?}"),
+///     };
+///     // Later.
+///     match uffd.unpark(parked) {
+///         Event::Missing(fault) => {
+///             let resolved = fault.copy_block(&[7; BLOCK], PAGE)?;
+///             assert_eq!((resolved.done, resolved.stop), (BLOCK, None));
+///         }
+///         other => panic!("{other:?}"),
+///     }
+///     assert_eq!(writer.join().unwrap(), 1);
+///
+///     // The other block: filled by a request of one's own, which wakes.
+///     let reader = scope.spawn(|| region.read_at(&mut [0], BLOCK));
+///     match uffd.read_event()? {
+///         Event::Missing(fault) => {
+///             let block = fault.page(BLOCK).start();
+///             uffd.fill_copy(block, &[8; BLOCK], CopyFlags::empty()).all()?;
+///             fault.resolved();
+///         }
+///         other => panic!("{other:?}"),
+///     }
+///     assert_eq!(reader.join().unwrap(), 1);
+///     Ok::<(), barecall::Errno>(())
+/// })?;
+/// let mut contents = [0; 3];
+/// region.read_at(&mut contents, PAGE + 9);
+/// assert_eq!(contents, [7, 1, 7]);
+/// # Ok::<(), barecall::Errno>(())
+/// ```
+///
+/// # What does not compile
+///
 /// A missing page cannot be unprotected:
 ///
 /// ```compile_fail,E0599
@@ -262,6 +321,8 @@ impl<'u, R> Fault<'u, R> {
     }
 
     /// The fault as plain data; its thread goes on waiting.
+    ///
+    /// See [`Fault`] for an example.
     pub fn park(self) -> Parked {
         self.disarm().1
     }
@@ -270,6 +331,8 @@ impl<'u, R> Fault<'u, R> {
     /// has nothing to do any more.
     ///
     /// If that is not so, the thread waits for ever.
+    ///
+    /// See [`Fault`] for an example.
     pub fn resolved(self) {
         let _ = self.disarm();
     }
@@ -376,6 +439,40 @@ impl<'u> Fault<'u, reason::Missing> {
     /// # Errors
     ///
     /// As [`Self::copy`].
+    ///
+    /// Dirty tracking from the first write on, while the memory still arrives:
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{Event, Features, MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::thread;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let options = UserfaultfdOptions::new().blocking(true).want(Features::PAGEFAULT_FLAG_WP);
+    /// let opened = options.open_any()?;
+    /// if opened.dropped.contains(Features::PAGEFAULT_FLAG_WP) {
+    ///     return Ok(()); // On aarch64, before Linux 6.10.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// let region = MappedRegion::anonymous(&uffd, PAGE, RegisterModes::MISSING | RegisterModes::WP)?;
+    /// thread::scope(|scope| {
+    ///     let writer = scope.spawn(|| region.write_at(b"!", 5));
+    ///     match uffd.read_event()? {
+    ///         Event::Missing(fault) => fault.copy_protected(&[b'.'; PAGE])?,
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     // The same write again, for the other reason.
+    ///     match uffd.read_event()? {
+    ///         Event::WriteProtect(fault) => fault.unprotect(PAGE)?,
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     assert_eq!(writer.join().unwrap(), 1);
+    ///     Ok::<(), barecall::Errno>(())
+    /// })?;
+    /// let mut contents = [0; 7];
+    /// region.read_at(&mut contents, 0);
+    /// assert_eq!(&contents, b".....!.");
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn copy_protected(self, page: &[u8]) -> Result<Resolved, Unresolved<Self>> {
         self.copy_with(page, CopyFlags::WP)
     }
@@ -400,6 +497,8 @@ impl<'u> Fault<'u, reason::Missing> {
     /// # Errors
     ///
     /// The token, when its own page is not there.
+    ///
+    /// See [`Fault`] for an example.
     pub fn copy_block(self, block: &[u8], page_size: usize) -> Result<Resolved, Unresolved<Self>> {
         let to = self.page(block.len());
         let filled = if block.len().is_power_of_two() {
@@ -445,6 +544,38 @@ impl<'u> Fault<'u, reason::Missing> {
     /// # Errors
     ///
     /// As [`Self::copy`]; [`Stop::Busy`] when the source is shared or pinned.
+    ///
+    /// ```
+    /// use barecall::userfaultfd::{
+    ///     CopyFlags, Event, Features, MappedRegion, RegisterModes, UserfaultfdOptions,
+    /// };
+    /// use std::thread;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let opened = UserfaultfdOptions::new().blocking(true).want(Features::MOVE).open_any()?;
+    /// if opened.dropped.contains(Features::MOVE) {
+    ///     return Ok(()); // Before Linux 6.8.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// let memory = MappedRegion::anonymous(&uffd, PAGE, RegisterModes::MISSING)?;
+    /// let received = MappedRegion::anonymous(&uffd, PAGE, RegisterModes::MISSING)?;
+    /// uffd.fill_copy(received.range().start(), &[7; PAGE], CopyFlags::empty()).all()?;
+    /// thread::scope(|scope| {
+    ///     let reader = scope.spawn(|| {
+    ///         let mut byte = [0];
+    ///         memory.read_at(&mut byte, 100);
+    ///         byte
+    ///     });
+    ///     match uffd.read_event()? {
+    ///         // SAFETY: mapped, and nobody else looks at what was received.
+    ///         Event::Missing(fault) => unsafe { fault.move_from(received.as_ptr(), PAGE)? },
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     assert_eq!(reader.join().unwrap(), [7]);
+    ///     Ok::<(), barecall::Errno>(())
+    /// })?;
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub unsafe fn move_from(
         self,
         from: *mut u8,
@@ -486,6 +617,38 @@ impl<'u> Fault<'u, reason::Minor> {
     /// # Errors
     ///
     /// As [`Self::cont`].
+    ///
+    /// ```
+    /// use barecall::memfd::MemfdOptions;
+    /// use barecall::userfaultfd::{Event, Features, MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::thread;
+    ///
+    /// const PAGE: usize = 4096;
+    /// let needs = Features::MINOR_SHMEM | Features::WP_HUGETLBFS_SHMEM | Features::WP_UNPOPULATED;
+    /// let opened = UserfaultfdOptions::new().blocking(true).want(needs).open_any()?;
+    /// if !opened.dropped.is_empty() {
+    ///     return Ok(()); // Before Linux 6.4.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// let (file, _) = MemfdOptions::new().create_or_legacy(c"guest")?;
+    /// file.write_all_at(&[7; PAGE], 0)?;
+    /// let modes = RegisterModes::MINOR | RegisterModes::WP;
+    /// let region = MappedRegion::shared(&uffd, &file, 0, PAGE, modes)?;
+    /// thread::scope(|scope| {
+    ///     let writer = scope.spawn(|| region.write_at(&[8], 0));
+    ///     match uffd.read_event()? {
+    ///         Event::Minor(fault) => fault.cont_protected(PAGE)?,
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     match uffd.read_event()? {
+    ///         Event::WriteProtect(fault) => fault.unprotect(PAGE)?,
+    ///         other => panic!("{other:?}"),
+    ///     };
+    ///     assert_eq!(writer.join().unwrap(), 1);
+    ///     Ok::<(), barecall::Errno>(())
+    /// })?;
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn cont_protected(self, page_size: usize) -> Result<Resolved, Unresolved<Self>> {
         self.continue_with(page_size, ContinueFlags::WP)
     }
@@ -585,6 +748,8 @@ impl Userfaultfd {
     ///
     /// One of the five kinds of fault. A descriptor other than the one that it
     /// was read from will not find its thread.
+    ///
+    /// See [`Fault`] for an example.
     pub fn unpark(&self, parked: Parked) -> Event<'_> {
         let reasons = parked.flags.difference(FaultFlags::WRITE);
         if reasons.is_empty() {
