@@ -1,6 +1,6 @@
 //! Which pages were written: 256 MiB, a tenth of the pages written at random,
-//! by `DirtyTracker`, by a textbook handler of synchronous write-protection, and
-//! by `mprotect` with a handler of `SIGSEGV`.
+//! by `DirtyTracker`, by the calls under it, by a textbook handler of synchronous
+//! write-protection, and by `mprotect` with a handler of `SIGSEGV`.
 //!
 //! `cargo bench --features pager --bench dirty`. One turn is arming where that
 //! is a step of its own, writing, and collecting, all in the steady state. All
@@ -17,9 +17,11 @@ use barecall::pager::DirtyTracker;
 use barecall::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use barecall::time::{ClockId, clock_gettime};
 use barecall::userfaultfd::{
-    Access, Event, Features, PageRange, RegisterModes, UnprotectFlags, UserfaultfdOptions,
+    Access, Event, Features, PageRange, RegisterModes, UnprotectFlags, Userfaultfd,
+    UserfaultfdOptions,
 };
 use common::{race, rounds, timed};
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 const PAGE: usize = 4096;
@@ -76,6 +78,64 @@ fn tenth(pages: usize) -> Vec<usize> {
     all
 }
 
+/// `WP_ASYNC` and `PAGEMAP_SCAN` without more.
+struct ByHand {
+    memory: Memory,
+    _uffd: Userfaultfd,
+    pagemap: std::fs::File,
+    /// `struct page_region`: start, end, categories.
+    regions: Vec<[u64; 3]>,
+}
+
+impl ByHand {
+    fn new(pages: usize) -> Self {
+        let features = Features::WP_ASYNC | Features::PAGEFAULT_FLAG_WP;
+        let options = UserfaultfdOptions::new().require(features);
+        let uffd = options.open_any().expect("a userfaultfd").userfaultfd;
+        let memory = Memory::new(pages);
+        // SAFETY: memory reached by pointers.
+        unsafe { uffd.register(memory.range(), RegisterModes::WP) }.expect("registered");
+        uffd.write_protect(memory.range()).expect("protected");
+        Self {
+            memory,
+            _uffd: uffd,
+            pagemap: std::fs::File::open("/proc/self/pagemap").expect("pagemap"),
+            regions: vec![[0; 3]; pages],
+        }
+    }
+
+    /// How many pages were written; protects them again.
+    fn scan(&mut self) -> usize {
+        const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
+        const WP_MATCHING_AND_CHECK_WPASYNC: u64 = 1 | 2;
+        const WRITTEN: u64 = 2;
+        let start = self.memory.start.addr() as u64;
+        // struct pm_scan_arg
+        let mut arg = [
+            96,
+            WP_MATCHING_AND_CHECK_WPASYNC,
+            start,
+            start + (self.memory.pages * PAGE) as u64,
+            0,
+            self.regions.as_mut_ptr() as u64,
+            self.regions.len() as u64,
+            0,
+            0,
+            WRITTEN,
+            0,
+            WRITTEN,
+        ];
+        // SAFETY: a structure of 96 bytes, and as many regions as it says.
+        let found = unsafe { libc::ioctl(self.pagemap.as_raw_fd(), PAGEMAP_SCAN, &mut arg) };
+        let found = usize::try_from(found).expect("a scan");
+        let regions = self.regions[..found].iter();
+        regions
+            .map(|[start, end, _]| (end - start) as usize)
+            .sum::<usize>()
+            / PAGE
+    }
+}
+
 fn micros(turn: impl FnOnce()) -> f64 {
     let now = || clock_gettime(ClockId::PROCESS_CPUTIME_ID).expect("a clock");
     let start = now();
@@ -130,6 +190,15 @@ fn main() {
             let found = tracker.collect(memory.range(), &mut room);
             let bytes: usize = found.map(|range| range.unwrap().len()).sum();
             assert_eq!(bytes, written.len() * PAGE);
+        })
+    };
+
+    // The floor: the same by the bare calls, with room for all in one scan.
+    let mut by_hand = ByHand::new(pages);
+    let by_hand = || {
+        micros(|| {
+            by_hand.memory.write(&written);
+            assert_eq!(by_hand.scan(), written.len());
         })
     };
 
@@ -226,6 +295,7 @@ fn main() {
                 timed("write-protect, synchronous", by_textbook),
                 timed("mprotect and SIGSEGV", by_segv),
                 timed("DirtyTracker, synchronous", by_synchronous),
+                timed("asynchronous, by hand", by_hand),
             ],
         );
         // Both handlers end.

@@ -113,13 +113,19 @@ def markdown(machine, sections, rows, missing):
     if rows:
         out += ["![Each result relative to a peer](results.svg)", ""]
         cells = [
-            [row.label, row.ours, f"{row.theirs} ({row.peer})", f"{row.advantage:.2f}" + (" *behind*" if row.behind else "")]
+            [
+                row.label,
+                row.ours,
+                f"{row.theirs} ({row.peer})",
+                f"{row.advantage:.2f}" + (" *behind*" if row.behind else " *short*" if row.short else ""),
+                row.aim or "",
+            ]
             for row in rows
         ]
-        out += table(["", "barecall", "peer", "times better"], cells)
-        notes = [f"- {row.label}: {row.note}" for row in rows if row.behind]
+        out += table(["", "barecall", "peer", "times better", "aim"], cells)
+        notes = [f"- {row.label}, beside {row.peer}: {row.note}" for row in rows if row.behind or row.short]
         if notes:
-            out += ["Where barecall is behind, and why:", "", *notes, ""]
+            out += ["Where barecall is behind, or short of its aim, and why:", "", *notes, ""]
     for name, figures in sections.items():
         title, text = TEXTS.get(name, (name, f"benches/{name}."))
         out += [f"## {title}", "", text, ""]
