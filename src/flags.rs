@@ -5,7 +5,8 @@ use bitflags::parser::{WriteHex, to_writer};
 use core::fmt;
 
 /// A type of flags, written as `bitflags!` is and with its methods and
-/// operators; `const _` takes the bits that have no name.
+/// operators, and ending in `const _ = !0`: every bit may be a flag of a newer
+/// kernel. Its constants have no `#[cfg]`.
 ///
 /// `bitflags!` itself makes a thousand lines of each type: half of the time
 /// that this crate took to build. What is generic comes from there: the type is
@@ -28,43 +29,45 @@ macro_rules! flags {
         impl $Name {
             $($crate::flags::constant! { $(#[$inner])* $FLAG = $value })*
 
-            /// None.
+            /// No bit.
             #[inline]
             pub const fn empty() -> Self {
                 Self(0)
             }
 
-            /// All that are known, and the bits without a name.
+            /// Every bit, also those that have no name yet.
             #[inline]
             pub const fn all() -> Self {
                 Self(0 $(| $value)*)
             }
 
-            /// The kernel's number.
+            /// The kernel's number; also to print it as one, `{:x}`.
             #[inline]
             pub const fn bits(&self) -> $Bits {
                 self.0
             }
 
-            /// Those of this number, which may be newer than this crate.
+            /// The flags of this number, which may be newer than this crate.
             #[inline]
             pub const fn from_bits_retain(bits: $Bits) -> Self {
                 Self(bits)
             }
 
-            /// Those of this number, if it is part of [`all`](Self::all).
+            /// The flags of this number: always some, as [`all`](Self::all) is every
+            /// bit.
             #[inline]
             pub const fn from_bits(bits: $Bits) -> Option<Self> {
                 if bits & !Self::all().0 == 0 { Some(Self(bits)) } else { None }
             }
 
-            /// What of this number is part of [`all`](Self::all).
+            /// The flags of this number: all of it, as [`all`](Self::all) is every
+            /// bit.
             #[inline]
             pub const fn from_bits_truncate(bits: $Bits) -> Self {
                 Self(bits & Self::all().0)
             }
 
-            /// The one of this name.
+            /// The constant of this name, exactly.
             #[inline]
             pub fn from_name(name: &str) -> Option<Self> {
                 ::bitflags::Flags::from_name(name)
@@ -94,7 +97,7 @@ macro_rules! flags {
                 self.contains(Self::all())
             }
 
-            /// Whether one of `other` is there.
+            /// Whether at least one of `other` is there.
             #[inline]
             pub const fn intersects(&self, other: Self) -> bool {
                 self.0 & other.0 != 0
@@ -136,30 +139,35 @@ macro_rules! flags {
 
             /// Those of both, `&`.
             #[inline]
+            #[must_use]
             pub const fn intersection(self, other: Self) -> Self {
                 Self(self.0 & other.0)
             }
 
             /// Those of either, `|`.
             #[inline]
+            #[must_use]
             pub const fn union(self, other: Self) -> Self {
                 Self(self.0 | other.0)
             }
 
             /// Those that are not in `other`, `-`.
             #[inline]
+            #[must_use]
             pub const fn difference(self, other: Self) -> Self {
                 Self(self.0 & !other.0)
             }
 
             /// Those of one alone, `^`.
             #[inline]
+            #[must_use]
             pub const fn symmetric_difference(self, other: Self) -> Self {
                 Self(self.0 ^ other.0)
             }
 
-            /// Of [`all`](Self::all), those that are not here, `!`.
+            /// All others, `!`.
             #[inline]
+            #[must_use]
             pub const fn complement(self) -> Self {
                 Self::from_bits_truncate(!self.0)
             }
