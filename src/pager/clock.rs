@@ -5,7 +5,7 @@ use crate::time::{ClockId, Timespec};
 use crate::vdso::Vdso;
 use core::time::Duration;
 
-/// By a clock that does not jump.
+/// `CLOCK_MONOTONIC`; read in the vDSO, where there is one.
 pub(super) fn now(vdso: &Vdso) -> u64 {
     let time = vdso.clock_gettime_or_syscall(ClockId::MONOTONIC);
     let time = time.unwrap_or(Timespec::ZERO);

@@ -130,7 +130,7 @@ pub use source::{At, FileSource, Fill, InFile, PageSource, Reason, SliceSource};
 pub use stats::{BUCKETS, Stats};
 pub use working_set::{Touched, WorkingSet};
 
-/// That the process tells what it does to its mappings.
+/// The events by which a process tells what it does to its mappings.
 const TOLD: Features = Features::EVENT_FORK
     .union(Features::EVENT_REMAP)
     .union(Features::EVENT_REMOVE)

@@ -79,10 +79,27 @@ impl<'a> PagerOptions<'a> {
         self
     }
 
-    /// Where to read the clock, which is done twice a fault, for
-    /// [`Stats::latency`](super::Stats::latency). A fault that a handler serves
-    /// is five system calls without this, and three with it: `ppoll`, `read`
-    /// and what fills.
+    /// Where to read the clock, which [`Pager`](super::Pager) does twice a fault:
+    /// for [`Stats::latency`](super::Stats::latency), and for what is put off.
+    ///
+    /// By the system call if this is not said. Then a fault whose contents are
+    /// in memory is five system calls; with this, three, if the machine's clock
+    /// can be read without the kernel: `ppoll`, `read` and what fills.
+    /// [`SelfPager`](super::SelfPager) reads no clock.
+    ///
+    /// ```
+    /// use barecall::auxv::Auxv;
+    /// use barecall::pager::PagerOptions;
+    /// use barecall::vdso::Vdso;
+    ///
+    /// let mut buf = [0; 1024];
+    /// let auxv = Auxv::read_proc(&mut buf)?;
+    /// // SAFETY: the kernel's own, of this process.
+    /// let vdso = unsafe { Vdso::from_auxv(&auxv) };
+    /// let options = PagerOptions::new(4096).vdso(vdso);
+    /// # let _ = options;
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub const fn vdso(mut self, vdso: Vdso) -> Self {
         self.vdso = vdso;
         self

@@ -1,4 +1,4 @@
-//! Its beginning and its end, and what is done to it in between.
+//! Making a pager, what is done to it while it serves, and its end.
 
 use super::Pager;
 use crate::errno::Errno;

@@ -68,8 +68,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         Ok(done)
     }
 
-    /// Fills the blocks that a [`Recorder`](crate::pager::Recorder) noted, in that order, in the
-    /// calling thread: as [`Self::prefetch`], for what will be needed.
+    /// Fills the blocks that a [`Recorder`](crate::pager::Recorder) noted, in
+    /// that order, in the calling thread: as [`Self::prefetch`], for what will be
+    /// needed.
     ///
     /// They are found by their offsets in the source, so that the memory may be
     /// elsewhere than it was. Gives how many bytes of regions it went through.
