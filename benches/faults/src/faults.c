@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,7 @@ struct task {
 	size_t cpu;
 	enum fill fill;
 };
+_Static_assert(offsetof(struct task, fill) == 40, "as in tasks.rs");
 
 static int fill(int fd, const struct task *task, uintptr_t address)
 {
@@ -78,6 +80,8 @@ static int open_and_register(const struct task *task, unsigned long long feature
 struct handler {
 	int fd;
 	const struct task *task;
+	// What is timed begins when the handler is where it should be.
+	pthread_barrier_t begin;
 };
 
 static void *serve(void *arg)
@@ -90,6 +94,7 @@ static void *serve(void *arg)
 	CPU_SET(task->cpu, &cpu);
 	if (sched_setaffinity(0, sizeof cpu, &cpu))
 		abort();
+	pthread_barrier_wait(&handler->begin);
 	for (size_t i = 0; i < task->len / task->block; i++) {
 		struct uffd_msg msg;
 		if (read(handler->fd, &msg, sizeof msg) != sizeof msg ||
@@ -102,11 +107,13 @@ static void *serve(void *arg)
 
 void c_threaded(const struct task *task, void (*touch)(const struct task *))
 {
-	struct handler handler = { open_and_register(task, 0), task };
+	struct handler handler = { .fd = open_and_register(task, 0), .task = task };
 	pthread_t thread;
 
+	pthread_barrier_init(&handler.begin, NULL, 2);
 	if (pthread_create(&thread, NULL, serve, &handler))
 		abort();
+	pthread_barrier_wait(&handler.begin);
 	touch(task);
 	pthread_join(thread, NULL);
 	close(handler.fd);
@@ -125,7 +132,8 @@ void c_sigbus(const struct task *task, void (*touch)(const struct task *))
 {
 	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
 
-	current = (struct handler){ open_and_register(task, UFFD_FEATURE_SIGBUS), task };
+	current.fd = open_and_register(task, UFFD_FEATURE_SIGBUS);
+	current.task = task;
 	if (sigaction(SIGBUS, &action, NULL))
 		abort();
 	touch(task);

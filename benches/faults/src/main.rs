@@ -10,6 +10,7 @@ mod ours;
 mod tasks;
 mod theirs;
 
+use barecall::userfaultfd::Features;
 use common::{Way, race, rounds, timed};
 use tasks::{Fill, PAGE, Task};
 
@@ -40,7 +41,7 @@ unsafe impl Sync for Shared<'_> {}
 
 fn run_on(cpu: usize) {
     let mut only = barecall::thread::CpuSet::<16>::default();
-    only.insert(cpu);
+    assert!(only.insert(cpu), "a processor beyond those of a set");
     barecall::thread::sched_setaffinity(None, &only).expect("a processor");
 }
 
@@ -95,23 +96,30 @@ fn main() {
 
     race("missing page, 4 KiB, textbook", all_three(task(Copy, PAGE)));
     race(
-        "missing page, 4 KiB, in random order",
-        all_three(move || Task::new(Copy, PAGES, PAGE, cpu).in_random_order()),
+        "missing page, 4 KiB, scattered",
+        all_three(move || Task::new(Copy, PAGES, PAGE, cpu).scattered()),
     );
     race("missing page, 64 KiB a fault", all_three(task(Copy, BLOCK)));
     race("missing page, zeros, read", all_three(task(Zero, PAGE)));
-    race(
-        "page in a memfd, 4 KiB a fault",
-        all_three(task(Continue, PAGE)),
-    );
-    race(
-        "page in a memfd, 64 KiB a fault",
-        all_three(task(Continue, BLOCK)),
-    );
+    let kernel = barecall::userfaultfd::supported().expect("userfaultfd");
+    for (case, block) in [
+        ("page in a memfd, 4 KiB a fault", PAGE),
+        ("page in a memfd, 64 KiB a fault", BLOCK),
+    ] {
+        if !kernel.features.contains(Features::MINOR_SHMEM) {
+            println!("{case}: since Linux 5.14");
+            continue;
+        }
+        race(case, all_three(task(Continue, block)));
+    }
     for (case, block) in [
         ("page moved, 4 KiB a fault", PAGE),
         ("page moved, 64 KiB a fault", BLOCK),
     ] {
+        if !kernel.features.contains(Features::MOVE) {
+            println!("{case}: since Linux 6.8");
+            continue;
+        }
         let ways = vec![
             turn("C", task(Move, block), c),
             turn("barecall", task(Move, block), ours::threaded),
@@ -130,11 +138,14 @@ fn main() {
         race(case, ways);
     }
     if let Some(other) = other {
-        let task = |block| move || Task::new(Copy, PAGES / 8, block, other);
-        race("handler on another processor, 4 KiB", all_three(task(PAGE)));
+        let task = |pages, block| move || Task::new(Copy, pages, block, other);
+        race(
+            "handler on another processor, 4 KiB",
+            all_three(task(PAGES / 4, PAGE)),
+        );
         race(
             "handler on another processor, 64 KiB",
-            all_three(task(BLOCK)),
+            all_three(task(PAGES, BLOCK)),
         );
     }
 

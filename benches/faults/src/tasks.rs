@@ -29,9 +29,11 @@ pub struct Task {
     /// Of the handler.
     pub cpu: usize,
     pub fill: Fill,
-    random: bool,
+    scattered: bool,
     ns: Cell<f64>,
 }
+
+const _: () = assert!(std::mem::offset_of!(Task, fill) == 40);
 
 impl Task {
     /// Served on `cpu`, so many pages at a time.
@@ -53,13 +55,13 @@ impl Task {
             block,
             cpu,
             fill,
-            random: false,
+            scattered: false,
             ns: Cell::new(0.0),
         }
     }
 
-    pub fn in_random_order(mut self) -> Self {
-        self.random = true;
+    pub fn scattered(mut self) -> Self {
+        self.scattered = true;
         self
     }
 
@@ -86,7 +88,7 @@ impl Task {
         let pages = self.len / PAGE;
         assert!(pages.is_power_of_two());
         // Odd, so that every page comes once; far from small steps.
-        let step = if self.random { 0x9e37_79b1 } else { 1 };
+        let step = if self.scattered { 0x9e37_79b1 } else { 1 };
         self.timed(|| {
             for i in 0..pages {
                 let page = i.wrapping_mul(step) % pages;

@@ -197,7 +197,7 @@ struct UffdioCopy {
 /// The userfaultfd of `by_hand`, while that runs.
 static BY_HAND: AtomicI32 = AtomicI32::new(-1);
 
-/// What `SelfPager` does, and no more: what it can reach at best.
+/// What `SelfPager` must do at least: what it can reach at best.
 fn by_hand(source: &[u8]) -> f64 {
     let uffd = open(Features::SIGBUS);
     let memory = MappedRegion::anonymous(&uffd, SIZE, MISSING).unwrap();
