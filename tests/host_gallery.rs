@@ -26,6 +26,7 @@ fn each_tool_says_how_it_is_used() {
         let said = host::example_says(&name, &["-h"]);
         assert!(said.starts_with(&format!("usage: {name}")), "{said}");
         assert!(said.lines().all(|line| line.len() <= 80), "{said}");
+        assert_eq!(host::example_says(&name, &["--help"]), said);
     }
 }
 

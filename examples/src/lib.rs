@@ -99,12 +99,17 @@ pub fn misused(usage: &str) -> i32 {
     2
 }
 
-/// A descriptor that the program was started with, which no program here closes.
-pub fn inherited(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
+/// A descriptor that is open by this number: one that the program was started
+/// with.
+///
+/// # Safety
+///
+/// The program does not close it as long as the answer is used.
+pub unsafe fn inherited<'fd>(number: RawFd) -> Result<BorrowedFd<'fd>, Errno> {
     const F_GETFD: u32 = 1;
     // SAFETY: numbers only.
     unsafe { syscall!(nr::FCNTL, number, F_GETFD) }?;
-    // SAFETY: open, and it stays so.
+    // SAFETY: open, and the caller's promise.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 

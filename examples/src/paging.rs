@@ -70,7 +70,7 @@ pub fn of(what: &'static str) -> impl FnOnce(Errno) -> Failure {
 /// tried, which is told.
 pub fn status(tool: &str, result: Result<(), Failure>) -> i32 {
     let Err(failure) = result else { return 0 };
-    // SAFETY: descriptor 2 is standard error from the start.
+    // SAFETY: written to only; if 2 is closed, writing says so.
     let mut err = Out::new(unsafe { io::stderr() });
     let _ = writeln!(err, "{tool}: {failure}");
     let _ = err.flush();
@@ -100,11 +100,11 @@ pub unsafe fn child(tool: &str, run: impl FnOnce() -> Result<(), Failure>) -> Re
 /// Waits for a child.
 fn ended(child: Pid) -> Result<WaitStatus, Failure> {
     let wait = || process::wait4(WaitTarget::Pid(child), WaitOptions::empty());
-    match io::retry_on_intr(wait) {
-        Ok(Some((_, status))) => Ok(status),
-        // Only with NOHANG.
-        Ok(None) => Err(Failure::Os("wait", Errno::ECHILD)),
-        Err(errno) => Err(Failure::Os("wait", errno)),
+    loop {
+        // None is only for NOHANG.
+        if let Some((_, status)) = io::retry_on_intr(wait).map_err(of("wait"))? {
+            return Ok(status);
+        }
     }
 }
 

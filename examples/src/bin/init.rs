@@ -111,6 +111,7 @@ fn parse<'a>(
         let rest = args.as_array();
         let arg = args.next().ok_or(Usage::Wrong(b"no program"))?;
         let letters = match arg.to_bytes() {
+            b"--help" => return Err(Usage::Help),
             b"--" => {
                 let rest = args.as_array();
                 let program = args.next().ok_or(Usage::Wrong(b"no program"))?;
