@@ -22,6 +22,8 @@ const FAULTS: usize = 40;
 barecall::self_pager!(fn install: SliceSource<'static>);
 
 fn memory(features: Features) -> (&'static barecall::userfaultfd::Userfaultfd, MappedRegion) {
+    // It ends a test that would hang; what its thread calls is not counted.
+    uffd::watchdog();
     let options = UserfaultfdOptions::new().require(features);
     let uffd = Box::leak(Box::new(options.open_any().unwrap().userfaultfd));
     let len = FAULTS * page_size();

@@ -340,8 +340,11 @@ fn a_backtrace_leads_from_the_call_to_the_start_of_the_program() {
         .lines()
         .filter_map(|line| {
             let (address, rest) = line.split_once(' ')?;
-            let (_, name) = rest.split_once(' ')?;
-            Some((usize::from_str_radix(address, 16).ok()?, name.to_owned()))
+            let (kind, name) = rest.split_once(' ')?;
+            // Functions, not data.
+            let function = matches!(kind, "t" | "T" | "w" | "W");
+            let address = usize::from_str_radix(address, 16).ok()?;
+            function.then(|| (address, name.to_owned()))
         })
         .collect();
 
@@ -351,7 +354,8 @@ fn a_backtrace_leads_from_the_call_to_the_start_of_the_program() {
         .next()
         .expect("one such call")
         .lines()
-        .filter_map(|line| line.strip_prefix(" > 0x"))
+        .skip(1)
+        .map_while(|line| line.strip_prefix(" > 0x"))
         .map(|pc| usize::from_str_radix(pc, 16).expect("an address"))
         // Where a call goes on is behind it: the end of a function may be.
         .map(|pc| function_at(&symbols, pc - 1))

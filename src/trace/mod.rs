@@ -186,8 +186,8 @@ impl Trace {
     /// each: ` > 0x401234`. `addr2line` has their names.
     ///
     /// The first is the call's own. The others are found by frame pointers, which
-    /// a program has that is built with `-Cforce-frame-pointers=yes`; without
-    /// them, there are few, or wrong ones.
+    /// a program has that is built with `-Cforce-frame-pointers=yes` (on aarch64,
+    /// since Rust 1.89, each one); without them, there are few, or wrong ones.
     pub const fn backtrace(mut self, depth: usize) -> Self {
         self.depth = depth;
         self

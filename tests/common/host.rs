@@ -223,8 +223,18 @@ impl Way {
                 std::fs::create_dir_all(&dir).expect("below target/");
                 let lld = run(Command::new("sh").args(["-c", "command -v ld.lld"])).stdout;
                 let lld = String::from_utf8(lld).expect("a path");
-                // It is there from an earlier run, or another test was as far.
-                let _ = std::os::unix::fs::symlink(lld.trim(), dir.join("ld.lld"));
+                let link = dir.join("ld.lld");
+                if !link.exists() {
+                    // To one that is not there any more.
+                    let _ = std::fs::remove_file(&link);
+                }
+                match std::os::unix::fs::symlink(lld.trim(), link) {
+                    // From an earlier run, or another test was as far.
+                    Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                        panic!("{}: {error}", dir.display())
+                    }
+                    _ => {}
+                }
                 format!("-Clink-arg=-B{} -Clink-arg=-fuse-ld=lld", dir.display())
             }
             _ => String::new(),

@@ -17,9 +17,10 @@ fn nobody() -> Pid {
     Pid::from_raw(i32::MAX).unwrap()
 }
 
-/// A child that waits for its end.
+/// A child that waits for its end, which is ours at the latest.
 fn idle() -> Pid {
     start(|| {
+        let _ = process::set_pdeathsig(Some(Signal::SIGKILL));
         loop {
             let _ = barecall::event::poll(&mut [], None);
         }
