@@ -25,6 +25,6 @@ fuzz_target!(|bytes: &[u8]| {
     check(bytes);
     let (records, _) = bytes.as_chunks::<40>();
     let count = u32::try_from(records.len()).unwrap();
-    let header = [b"barecall\x01\0\0\0", &count.to_le_bytes()[..]].concat();
-    check(&[&header, records.as_flattened()].concat());
+    let header = [&b"barecall\x01\0\0\0"[..], &count.to_le_bytes()[..]].concat();
+    check(&[&header[..], records.as_flattened()].concat());
 });
