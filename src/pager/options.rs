@@ -88,14 +88,13 @@ impl<'a> PagerOptions<'a> {
     /// [`SelfPager`](super::SelfPager) reads no clock.
     ///
     /// ```
-    /// use barecall::auxv::Auxv;
+    /// use barecall::auxv::{Auxv, Entry};
     /// use barecall::pager::PagerOptions;
     /// use barecall::vdso::Vdso;
     ///
-    /// let mut buf = [0; 1024];
-    /// let auxv = Auxv::read_proc(&mut buf)?;
+    /// let mut entries = [Entry::NULL; Auxv::ROOM];
     /// // SAFETY: the kernel's own, of this process.
-    /// let vdso = unsafe { Vdso::from_auxv(&auxv) };
+    /// let vdso = unsafe { Vdso::from_auxv(Auxv::read_proc(&mut entries)?) };
     /// let options = PagerOptions::new(4096).vdso(vdso);
     /// # let _ = options;
     /// # Ok::<(), barecall::Errno>(())
