@@ -24,6 +24,29 @@ pub enum OnFailure<'a> {
 }
 
 /// How a [`Pager`](super::Pager) is to be.
+///
+/// ```
+/// use barecall::pager::{
+///     OnFailure, Pager, PagerError, PagerOptions, Region, RegionTable, SliceSource,
+/// };
+/// use barecall::userfaultfd::UserfaultfdOptions;
+/// use barecall::vdso::Vdso;
+///
+/// const PAGE: usize = 4096;
+/// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+/// let source = SliceSource(&[]);
+/// let make = |options| {
+///     Pager::new(&uffd, &source, RegionTable::new(&mut []), options).map(Pager::shutdown)
+/// };
+///
+/// let options = PagerOptions::new(PAGE).block(2 << 20).vdso(Vdso::NONE);
+/// assert_eq!(make(options), Ok(()));
+/// assert_eq!(make(options.block(48 << 10)), Err(PagerError::Block));
+/// // Poison has to be asked for when the userfaultfd is opened.
+/// let options = options.on_failure(OnFailure::Poison);
+/// assert_eq!(make(options), Err(PagerError::NoPoison));
+/// # Ok::<(), barecall::Errno>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct PagerOptions<'a> {
@@ -67,6 +90,67 @@ impl<'a> PagerOptions<'a> {
     }
 
     /// What becomes of pages that cannot be had.
+    ///
+    /// ```
+    /// use barecall::pager::{At, Fill, OnFailure, PageSource, Pager, PagerOptions, Region, RegionTable};
+    /// use barecall::userfaultfd::{
+    ///     Access, Features, MappedRegion, OpenError, RegisterModes, UserfaultfdOptions,
+    /// };
+    /// use barecall::{Errno, io, nr, syscall};
+    ///
+    /// /// A disk of which the second page cannot be read.
+    /// struct Disk;
+    /// impl PageSource for Disk {
+    ///     fn page<'s>(&'s self, at: At, into: &'s mut [u8]) -> Fill<'s> {
+    ///         match at.offset..at.offset + into.len() as u64 {
+    ///             bad if bad.contains(&4096) => Fill::Failed(Errno::EIO),
+    ///             _ => {
+    ///                 into.fill(7);
+    ///                 Fill::Bytes
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// // So that system calls that touch the memory wait, too.
+    /// let options = UserfaultfdOptions::new().access(Access::Kernel).require(Features::POISON);
+    /// let uffd = match options.open_any() {
+    ///     Ok(opened) => opened.userfaultfd,
+    ///     // Before Linux 6.6; or without the privilege.
+    ///     Err(OpenError::Missing(_) | OpenError::Open { .. }) => return Ok(()),
+    ///     Err(other) => return Err(other.into()),
+    /// };
+    /// let memory = MappedRegion::anonymous(&uffd, 4 * PAGE, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let options = PagerOptions::new(PAGE).on_failure(OnFailure::Poison);
+    /// let pager = Pager::new(&uffd, &Disk, table, options)?;
+    ///
+    /// let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| pager.serve(&mut [0; 4 * PAGE]));
+    ///     use barecall::fd::AsFd;
+    ///     // A touch by the program itself would be a SIGBUS.
+    ///     // SAFETY: mapped memory.
+    ///     let written = unsafe { syscall!(nr::WRITE, writer.as_fd(), memory.as_ptr().add(PAGE), 1) };
+    ///     assert_eq!(written, Err(Errno::EFAULT));
+    ///     // Its neighbours are as they should be.
+    ///     let mut bytes = [0; 2];
+    ///     memory.read_at(&mut bytes[..1], 0);
+    ///     memory.read_at(&mut bytes[1..], 2 * PAGE);
+    ///     assert_eq!(bytes, [7, 7]);
+    ///     pager.stop();
+    /// });
+    /// assert_eq!(pager.stats().poisoned, PAGE as u64);
+    /// # drop(reader);
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn on_failure(mut self, policy: OnFailure<'a>) -> Self {
         self.on_failure = policy;
         self

@@ -113,6 +113,8 @@ impl<'a, S: PageSource + ?Sized> SelfPager<'a, S> {
     }
 
     /// What has been done until now. Latencies are not measured.
+    ///
+    /// See [`Self::handle`] for an example.
     pub fn stats(&self) -> Stats {
         self.counters.snapshot()
     }
@@ -121,6 +123,33 @@ impl<'a, S: PageSource + ?Sized> SelfPager<'a, S> {
     ///
     /// `false`: it is in no region, or the page cannot be had, and the signal
     /// is somebody else's.
+    ///
+    /// Also without a signal, for a page that is about to be needed:
+    ///
+    /// ```
+    /// use barecall::pager::{PagerOptions, Region, RegionTable, SelfPager, SliceSource};
+    /// use barecall::userfaultfd::{Features, MappedRegion, RegisterModes, UserfaultfdOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let snapshot = vec![7; 1 << 20];
+    /// let uffd = UserfaultfdOptions::new().require(Features::SIGBUS).open_any()?.userfaultfd;
+    /// let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let (source, mut staging) = (SliceSource(&snapshot), [0; 64 << 10]);
+    /// let pager = SelfPager::new(&uffd, &source, table, &mut staging, PagerOptions::new(PAGE))?;
+    ///
+    /// assert!(pager.handle(memory.range().start() + 123_456));
+    /// // The block is there.
+    /// memory.read_at(&mut [0; 64], 123_456);
+    /// assert!(!pager.handle(memory.range().end()));
+    /// let stats = pager.stats();
+    /// assert_eq!((stats.missing, stats.stray, stats.copied), (1, 1, 64 << 10));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handle(&self, address: usize) -> bool {
         let Some(region) = self.table.find(address) else {
             add(&self.counters.stray, 1);
@@ -288,6 +317,8 @@ impl<S: PageSource> SelfPagerSlot<S> {
     ///
     /// Called by the handler that [`Self::install`] installed, with what that
     /// was given.
+    ///
+    /// [`self_pager!`](crate::self_pager!) writes that handler.
     pub unsafe fn on_signal(&self, signal: Signal, info: &mut Siginfo, context: *mut c_void) {
         let fault = info.fault_addr();
         // SAFETY: null, or a static reference.

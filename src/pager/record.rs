@@ -77,6 +77,8 @@ impl<'r> Recorder<'r> {
     }
 
     /// How many blocks did not fit.
+    ///
+    /// See [`Pager::replay`](super::Pager::replay) for an example.
     pub fn lost(&self) -> usize {
         self.next.load(Relaxed).saturating_sub(self.room.len())
     }

@@ -39,6 +39,12 @@ flags! {
 /// // 1 MiB at this address is what the source has from 64 KiB on.
 /// let region = Region::new(PageRange::new(0x7000_0000, 1 << 20), 0x1_0000, 4096);
 /// assert_eq!(region.offset_of(0x7000_2000), Some(0x1_2000));
+///
+/// // Discarded before it was served, and a mapping of a file:
+/// use barecall::pager::{Contents, RegionFlags};
+/// let region = region.with_contents(Contents::Zeros).with_flags(RegionFlags::DISCARD_KEEPS);
+/// assert_eq!(region.contents(), Contents::Zeros);
+/// assert!(region.flags().contains(RegionFlags::DISCARD_KEEPS));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region {
@@ -204,15 +210,30 @@ impl core::error::Error for TableError {}
 ///
 /// ```
 /// use barecall::pager::{Contents, Region, RegionTable};
-/// use barecall::userfaultfd::PageRange;
+/// use barecall::userfaultfd::{PageRange, Remap};
 ///
 /// let mut room = [Region::EMPTY; 8];
 /// let mut table = RegionTable::new(&mut room);
 /// table.insert(Region::new(PageRange::new(0x10_0000, 0x8000), 0, 4096))?;
+/// let before = table.changes();
 /// table.discard(PageRange::new(0x10_2000, 0x1000))?;
+/// assert!(table.changes() > before);
 /// assert_eq!(table.regions().len(), 3);
 /// assert_eq!(table.find(0x10_2abc).unwrap().contents(), Contents::Zeros);
 /// assert_eq!(table.find(0x10_3abc).unwrap().offset_of(0x10_3abc), Some(0x3abc));
+///
+/// // The process moves the discarded page away, and unmaps the last two.
+/// table.remap(Remap { from: 0x10_2000, to: 0x20_0000, len: 0x1000 })?;
+/// table.remove(PageRange::new(0x10_6000, 0x2000))?;
+/// assert!(!table.overlaps(PageRange::new(0x10_2000, 0x1000)));
+/// let below = PageRange::new(0, 0x20_0000);
+/// let lens: Vec<_> = table.within(below).map(|region| region.range().len()).collect();
+/// assert_eq!(lens, [0x2000, 0x3000]);
+/// assert_eq!((table.regions().len(), table.spare(), table.largest_page()), (3, 5, 4096));
+///
+/// let mut more = [Region::EMPTY; 64];
+/// assert_eq!(table.grow(&mut more).map(|former| former.len()), Ok(8));
+/// assert_eq!(table.spare(), 61);
 /// # Ok::<(), barecall::pager::TableError>(())
 /// ```
 pub struct RegionTable<'m> {
@@ -256,7 +277,8 @@ impl<'m> RegionTable<'m> {
         Ok(core::mem::replace(&mut self.slots, room))
     }
 
-    /// How many times it has changed.
+    /// A number that is another after every change: what was looked up before
+    /// may be old then.
     pub const fn changes(&self) -> u64 {
         self.changes
     }

@@ -117,6 +117,52 @@ pub trait PageSource: Sync {
     /// The protection of a page is about to be lifted, because somebody wants
     /// to write to it ([`Reason::WriteProtect`]) or touch it
     /// ([`Reason::Rwp`]). The time to note it, or to save what is in it.
+    ///
+    /// ```
+    /// use barecall::pager::{
+    ///     At, Fill, PageSource, Pager, PagerOptions, Region, RegionFlags, RegionTable,
+    /// };
+    /// use barecall::userfaultfd::{Features, MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::sync::Mutex;
+    ///
+    /// /// Zeros, and which pages of them were written.
+    /// struct Noting(Mutex<Vec<u64>>);
+    /// impl PageSource for Noting {
+    ///     fn page<'s>(&'s self, _: At, _: &'s mut [u8]) -> Fill<'s> {
+    ///         Fill::Zero
+    ///     }
+    ///     fn unprotect(&self, at: At) {
+    ///         self.0.lock().unwrap().push(at.offset);
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let opened = UserfaultfdOptions::new().want(Features::PAGEFAULT_FLAG_WP).open_any()?;
+    /// if opened.dropped.contains(Features::PAGEFAULT_FLAG_WP) {
+    ///     return Ok(()); // On aarch64, before Linux 6.10.
+    /// }
+    /// let uffd = opened.userfaultfd;
+    /// let modes = RegisterModes::MISSING | RegisterModes::WP;
+    /// let memory = MappedRegion::anonymous(&uffd, 4 * PAGE, modes)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// let region = Region::new(memory.range(), 0, PAGE).with_flags(RegionFlags::WRITE_PROTECTED);
+    /// table.insert(region)?;
+    /// let source = Noting(Mutex::default());
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE))?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| pager.serve(&mut [0; 4 * PAGE]));
+    ///     memory.read_at(&mut [0; 4 * PAGE], 0);
+    ///     memory.write_at(&[1, 2], 2 * PAGE);
+    ///     pager.stop();
+    /// });
+    /// assert_eq!(*source.0.lock().unwrap(), [2 * PAGE as u64]);
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     fn unprotect(&self, at: At) {
         let _ = at;
     }

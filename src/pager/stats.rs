@@ -61,7 +61,7 @@ counters! {
     /// Faults for reasons that this version does not know, and unknown
     /// messages.
     unknown,
-    /// Faults outside of every region.
+    /// Faults outside of every region, or for an unknown reason.
     stray,
     /// Calls of the source.
     asked,
@@ -114,7 +114,9 @@ pub(super) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Stats {
-    /// All faults that were read.
+    /// All faults that were read, but those of [`Self::unknown`].
+    ///
+    /// See [`Pager::prefetch`](super::Pager::prefetch) for an example.
     pub fn faults(&self) -> u64 {
         self.missing
             .saturating_add(self.minor)

@@ -205,6 +205,32 @@ impl WorkingSet {
     /// # Errors
     ///
     /// As [`Userfaultfd::set_mode`].
+    ///
+    /// ```
+    /// use barecall::pagemap::PageRegion;
+    /// use barecall::pager::WorkingSet;
+    /// use barecall::userfaultfd::Access;
+    /// # use barecall::userfaultfd::{supported, Features};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # if !supported()?.features.contains(Features::RWP_ASYNC) { return Ok(()); }
+    /// let set = WorkingSet::open(Access::UserMode)?;
+    /// let memory = set.anonymous(1 << 20)?;
+    /// let mut room = [PageRegion::EMPTY; 64];
+    /// memory.write_at(&[1; 1 << 20], 0);
+    /// set.collect(memory.range(), &mut room)?;
+    ///
+    /// memory.read_at(&mut [0; 4], 5 << 16);
+    /// set.freeze()?;
+    /// // In the set, so this does not wait. Everything else would, until the thaw.
+    /// memory.read_at(&mut [0; 4], 5 << 16);
+    /// let touched = set.collect(memory.range(), &mut room)?;
+    /// assert_eq!(touched.ranges().count(), 1);
+    /// set.thaw()?;
+    /// memory.read_at(&mut [0; 4], 6 << 16);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn freeze(&self) -> Result<(), Errno> {
         let _held = self.lock.write();
         self.uffd.set_mode(NONE, ASYNC)?;
@@ -217,6 +243,8 @@ impl WorkingSet {
     /// # Errors
     ///
     /// As [`Userfaultfd::set_mode`].
+    ///
+    /// See [`Self::freeze`] for an example.
     pub fn thaw(&self) -> Result<(), Errno> {
         let _held = self.lock.write();
         self.uffd.set_mode(ASYNC, NONE)?;

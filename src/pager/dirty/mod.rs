@@ -218,6 +218,40 @@ impl<'m> DirtyTracker<'m> {
     /// # Errors
     ///
     /// [`TrackerError`], of the second when both fail.
+    ///
+    /// ```
+    /// use barecall::event::{EventFdFlags, eventfd};
+    /// use barecall::io;
+    /// use barecall::pagemap::PageRegion;
+    /// use barecall::pager::{DirtyTracker, Method};
+    /// use barecall::userfaultfd::Access;
+    /// use core::sync::atomic::AtomicU64;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let bits = [const { AtomicU64::new(0) }; 1];
+    /// let tracker = match DirtyTracker::open_or_synchronous(PAGE, &bits, Access::UserMode) {
+    ///     Ok(tracker) => tracker,
+    ///     // Before Linux 5.11, on aarch64 6.10; or in a sandbox.
+    ///     Err(error) => return Ok(println!("{error}")),
+    /// };
+    /// let stop = eventfd(0, EventFdFlags::CLOEXEC)?;
+    /// std::thread::scope(|scope| {
+    ///     if tracker.method() == Method::Synchronous {
+    ///         scope.spawn(|| tracker.serve(&stop));
+    ///     }
+    ///     let memory = tracker.anonymous(64 * PAGE)?;
+    ///     memory.write_at(b"changed", 5 * PAGE);
+    ///     let mut room = [PageRegion::EMPTY; 8];
+    ///     let mut written = tracker.collect(memory.range(), &mut room);
+    ///     assert_eq!(written.next().transpose()?.map(|range| range.len()), Some(PAGE));
+    ///     assert!(written.next().is_none());
+    ///     drop(memory);
+    ///     io::write(&stop, &1_u64.to_ne_bytes())?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn open_or_synchronous(
         page_size: usize,
         bits: &'m [AtomicU64],
@@ -230,6 +264,8 @@ impl<'m> DirtyTracker<'m> {
     }
 
     /// How it does it.
+    ///
+    /// See [`Self::open_or_synchronous`] for an example.
     pub const fn method(&self) -> Method {
         match self.how {
             How::Async(_) => Method::Async,
@@ -247,9 +283,9 @@ impl<'m> DirtyTracker<'m> {
     /// # Errors
     ///
     /// `EINVAL`: not whole pages (of the size that was told), not mapped, or
-    /// memory that cannot be tracked so. `EBUSY`: another userfaultfd has it. `EPERM`: a shared mapping of a
-    /// file that may not be written. `ENOBUFS`: there are not so many bits.
-    /// After an error, a part of it may be tracked.
+    /// memory that cannot be tracked so. `EBUSY`: another userfaultfd has it.
+    /// `EPERM`: a shared mapping of a file that may not be written. `ENOBUFS`:
+    /// there are not so many bits. After an error, a part of it may be tracked.
     ///
     /// # Safety
     ///

@@ -80,6 +80,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     }
 
     /// What has been done until now.
+    ///
+    /// See [`Self::prefetch`] for an example.
     pub fn stats(&self) -> Stats {
         self.counters.snapshot()
     }
@@ -95,6 +97,46 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// [`PagerError::Table`], [`PagerError::SourceServed`].
+    ///
+    /// ```
+    /// use barecall::pager::{Pager, PagerOptions, Region, RegionTable, SliceSource};
+    /// use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::thread;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let snapshot = vec![7; 8 * PAGE];
+    /// let (mut small, mut large) = ([Region::EMPTY; 4], [Region::EMPTY; 16]);
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let source = SliceSource(&snapshot);
+    /// let table = RegionTable::new(&mut small);
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE))?;
+    ///
+    /// // Memory that is plugged in while handlers serve.
+    /// let memory = MappedRegion::anonymous(&uffd, 8 * PAGE, RegisterModes::MISSING)?;
+    /// thread::scope(|scope| {
+    ///     scope.spawn(|| pager.serve(&mut [0; 8 * PAGE]));
+    ///     // Whoever is first, waits for its region.
+    ///     let reader = scope.spawn(|| memory.read_at(&mut [0; 8], PAGE));
+    ///     pager.add(Region::new(memory.range(), 0, PAGE))?;
+    ///     assert_eq!(reader.join().unwrap(), 8);
+    ///
+    ///     // The last two pages are unplugged.
+    ///     pager.remove(memory.range().after(6 * PAGE))?;
+    ///     let left = pager.with_regions(|regions| regions[0].range().len());
+    ///     assert_eq!(left, 6 * PAGE);
+    ///     assert_eq!(pager.grow_table(&mut large).map(|former| former.len()), Ok(4));
+    ///
+    ///     // Needless while all handlers live; for one that follows a dead one.
+    ///     pager.wake_regions()?;
+    ///     pager.stop();
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn add(&self, region: Region) -> Result<(), PagerError> {
         if self.uffd.is_local() {
             refuse_own_memory(self.source, &[region])?;
@@ -124,12 +166,16 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// [`PagerError::Table`]: no room for the pieces that are left.
+    ///
+    /// See [`Self::add`] for an example.
     pub fn remove(&self, range: PageRange) -> Result<(), PagerError> {
         Ok(self.table.write().remove(range)?)
     }
 
     /// Looks at the regions as they are now, while nothing is filled and no
     /// message is read: be quick, and do not touch what is served.
+    ///
+    /// See [`Self::add`] for an example.
     pub fn with_regions<T>(&self, look: impl FnOnce(&[Region]) -> T) -> T {
         look(self.table.write().regions())
     }
@@ -140,6 +186,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// The room itself, when it is not more than there was.
+    ///
+    /// See [`Self::add`] for an example.
     pub fn grow_table(&self, room: &'a mut [Region]) -> Result<&'a mut [Region], &'a mut [Region]> {
         self.table.write().grow(room)
     }
@@ -152,6 +200,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// `EINVAL`: a region is not whole pages of the machine.
+    ///
+    /// See [`Self::add`] for an example.
     pub fn wake_regions(&self) -> Result<(), Errno> {
         for region in self.table.read().regions() {
             self.uffd.wake(region.range())?;
@@ -168,12 +218,57 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     }
 
     /// After [`Self::stop`]: serving is possible again.
+    ///
+    /// See [`Self::drain`] for an example.
     pub fn resume(&self) {
         let _ = io::read(&self.stop, &mut [0; 8]);
     }
 
     /// Has every fault that was put off tried again at once: the source has
     /// what it had not, or works again.
+    ///
+    /// ```
+    /// use barecall::pager::{At, Fill, PageSource, Pager, PagerOptions, Region, RegionTable};
+    /// use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// /// Has nothing before somebody has received it.
+    /// struct Network(AtomicBool);
+    /// impl PageSource for Network {
+    ///     fn page<'s>(&'s self, _: At, into: &'s mut [u8]) -> Fill<'s> {
+    ///         if !self.0.load(Ordering::Acquire) {
+    ///             return Fill::Later;
+    ///         }
+    ///         into.fill(7);
+    ///         Fill::Bytes
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let network = Network(AtomicBool::new(false));
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let memory = MappedRegion::anonymous(&uffd, 4 * PAGE, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let pager = Pager::new(&uffd, &network, table, PagerOptions::new(PAGE))?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| pager.serve(&mut [0; 4 * PAGE]));
+    ///     let reader = scope.spawn(|| memory.read_at(&mut [0; 8], PAGE));
+    ///     while pager.stats().later == 0 {
+    ///         std::thread::yield_now();
+    ///     }
+    ///     network.0.store(true, Ordering::Release);
+    ///     pager.kick();
+    ///     assert_eq!(reader.join().unwrap(), 8);
+    ///     pager.stop();
+    /// });
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kick(&self) {
         let _ = io::write(&self.kick, &1_u64.to_ne_bytes());
     }
@@ -189,6 +284,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
 
     /// Ends it, and gives the descriptor that it kept. Closed, it may be the
     /// last one, and then **who waits for a page reads zeros**.
+    ///
+    /// See [`Self::drain`] for an example.
     pub fn into_userfaultfd(self) -> Userfaultfd {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is never dropped, so each is taken once.

@@ -44,6 +44,38 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     ///
     /// `EINVAL`: no such processor, or not for this process; else as
     /// [`Self::serve`].
+    ///
+    /// ```
+    /// use barecall::pager::{Ended, Pager, PagerOptions, Region, RegionTable, SliceSource};
+    /// use barecall::thread::getcpu;
+    /// use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let snapshot = vec![7; 1 << 20];
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let source = SliceSource(&snapshot);
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE))?;
+    ///
+    /// // The handler goes where the thread is that touches the memory.
+    /// let (cpu, _node) = getcpu()?;
+    /// std::thread::scope(|scope| {
+    ///     let handler = scope.spawn(|| pager.serve_on(cpu as usize, &mut vec![0; 64 << 10]));
+    ///     let mut byte = [0];
+    ///     memory.read_at(&mut byte, 500_000);
+    ///     assert_eq!(byte, [7]);
+    ///     pager.stop();
+    ///     assert_eq!(handler.join().unwrap(), Ok(Ended::Stopped));
+    /// });
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn serve_on(&self, cpu: usize, staging: &mut [u8]) -> Result<Ended, PagerError> {
         let mut set = CpuSet::<16>::default();
         if !set.insert(cpu) {
@@ -62,6 +94,51 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// As [`Self::serve`].
+    ///
+    /// ```
+    /// use barecall::pager::{Ended, Pager, PagerOptions, Region, RegionTable, SliceSource};
+    /// use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+    /// use std::thread;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// let snapshot = vec![7; 1 << 20];
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let source = SliceSource(&snapshot);
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE))?;
+    /// let mut staging = vec![0; 64 << 10];
+    ///
+    /// pager.stop();
+    /// assert_eq!(pager.serve(&mut staging)?, Ended::Stopped);
+    /// thread::scope(|scope| {
+    ///     // Nobody serves any more, so this waits.
+    ///     let reader = scope.spawn(|| memory.read_at(&mut [0], 0));
+    ///     while uffd.waiting_from_fdinfo()?.unread == 0 {
+    ///         thread::yield_now();
+    ///     }
+    ///     assert_eq!(pager.drain(&mut staging, Duration::from_secs(60))?, Ended::Drained);
+    ///     assert_eq!(reader.join().unwrap(), 1);
+    ///
+    ///     // Or all over again.
+    ///     pager.resume();
+    ///     scope.spawn(|| pager.serve(&mut staging));
+    ///     memory.read_at(&mut [0], 500_000);
+    ///     pager.stop();
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// })?;
+    /// assert_eq!(pager.stats().faults(), 2);
+    ///
+    /// // Nobody touches it any more, and then nobody reads zeros.
+    /// drop(memory);
+    /// drop(pager.into_userfaultfd());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn drain(&self, staging: &mut [u8], limit: Duration) -> Result<Ended, PagerError> {
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         self.run(staging, Mode::Drain(self.now().saturating_add(limit)))

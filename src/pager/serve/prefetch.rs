@@ -13,7 +13,8 @@ use crate::userfaultfd::PageRange;
 impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// Fills what is missing of the regions in `range`, block by block, in the
     /// calling thread, beside the handlers; until the end or [`Self::stop`].
-    /// Gives how many bytes of regions it went through.
+    /// Gives how many bytes of regions it went through. The last block is filled
+    /// to its end, also where `range` ends before.
     ///
     /// What the source does not give now is passed over: it is for a fault to
     /// insist. While the process is changing its mappings, this waits until a
@@ -22,6 +23,37 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// As [`Self::serve`].
+    ///
+    /// ```
+    /// use barecall::pager::{Pager, PagerOptions, Region, RegionTable, SliceSource};
+    /// use barecall::userfaultfd::{MappedRegion, PageRange, RegisterModes, UserfaultfdOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// static SNAPSHOT: [u8; 1 << 20] = [7; 1 << 20];
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let source = SliceSource(&SNAPSHOT);
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE))?;
+    ///
+    /// // The first half, before the program starts; a handler is for the rest.
+    /// let half = PageRange::new(memory.range().start(), 1 << 19);
+    /// let done = pager.prefetch(half, &mut [0; 64 << 10])?;
+    /// assert!((1 << 19..1 << 20).contains(&done));
+    /// let mut byte = [0];
+    /// memory.read_at(&mut byte, 123_456);
+    /// assert_eq!(byte, [7]);
+    /// let stats = pager.stats();
+    /// assert_eq!((stats.faults(), stats.copied), (0, done as u64));
+    /// assert!(stats.prefetched >= 8);
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prefetch(&self, range: PageRange, staging: &mut [u8]) -> Result<usize, PagerError> {
         let mut hand = Hand::new(staging);
         let mut at = range.start();
@@ -78,6 +110,54 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # Errors
     ///
     /// As [`Self::serve`].
+    ///
+    /// ```
+    /// use barecall::pager::{
+    ///     BlockCell, Pager, PagerOptions, Recorder, Region, RegionTable, SliceSource,
+    /// };
+    /// use barecall::userfaultfd::{MappedRegion, RegisterModes, UserfaultfdOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const PAGE: usize = 4096;
+    /// static SNAPSHOT: [u8; 1 << 20] = [7; 1 << 20];
+    /// let uffd = UserfaultfdOptions::new().open_any()?.userfaultfd;
+    /// let source = SliceSource(&SNAPSHOT);
+    ///
+    /// // The first run.
+    /// let cells = [const { BlockCell::new() }; 64];
+    /// let recorder = Recorder::new(&cells);
+    /// let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE).record(&recorder))?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| pager.serve(&mut [0; 64 << 10]));
+    ///     memory.read_at(&mut [0], 900_000);
+    ///     memory.read_at(&mut [0], 100_000);
+    ///     pager.stop();
+    /// });
+    /// drop(memory);
+    /// pager.shutdown();
+    /// let record: Vec<_> = recorder.blocks().collect();
+    /// assert_eq!((record.len(), record[0].len, recorder.lost()), (2, 64 << 10, 0));
+    /// assert!((record[0].offset..).contains(&900_000));
+    ///
+    /// // The next one, with the memory elsewhere: what it needs is there already.
+    /// let memory = MappedRegion::anonymous(&uffd, 1 << 20, RegisterModes::MISSING)?;
+    /// let mut room = [Region::EMPTY; 4];
+    /// let mut table = RegionTable::new(&mut room);
+    /// table.insert(Region::new(memory.range(), 0, PAGE))?;
+    /// let pager = Pager::new(&uffd, &source, table, PagerOptions::new(PAGE))?;
+    /// assert!(pager.replay(record, &mut [0; 64 << 10])? >= 2 * (64 << 10));
+    /// memory.read_at(&mut [0], 900_000);
+    /// memory.read_at(&mut [0], 100_000);
+    /// assert_eq!(pager.stats().faults(), 0);
+    /// # drop(memory);
+    /// # pager.shutdown();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn replay(
         &self,
         record: impl IntoIterator<Item = Block>,
