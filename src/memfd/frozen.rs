@@ -317,6 +317,25 @@ impl Frozen {
     /// # Errors
     ///
     /// As [`verify`](Self::verify), without [`NotFrozen::ImpliedByExec`].
+    ///
+    /// ```
+    /// use barecall::memfd::{Exec, Frozen, MemfdOptions, Seals};
+    ///
+    /// let program = MemfdOptions::new().exec(Exec::Executable).allow_sealing();
+    /// let file = match program.create(c"program") {
+    ///     Ok(file) => file,
+    ///     Err(barecall::Errno::EINVAL) => return Ok(()), // Before Linux 6.3.
+    ///     Err(errno) => return Err(errno),
+    /// };
+    /// file.write_all_at(b"#!/bin/sh\n", 0)?;
+    /// file.add_seals(Seals::IMMUTABLE | Seals::EXEC)?;
+    ///
+    /// // SAFETY: it was sealed here, and never mapped.
+    /// let frozen = unsafe { Frozen::verify_executable(file.into())? };
+    /// assert!(frozen.seals().contains(Seals::EXEC | Seals::WRITE));
+    /// assert_eq!(&frozen.map()?[..2], b"#!");
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub unsafe fn verify_executable(fd: OwnedFd) -> Result<Self, Refused<OwnedFd>> {
         match seals_of(fd.as_fd()).and_then(|seals| prove(fd.as_fd(), seals, true)) {
             Ok((facts, seals)) => Ok(Self { fd, facts, seals }),
@@ -432,6 +451,18 @@ impl Frozen {
     /// # Errors
     ///
     /// As [`map_range`](Self::map_range).
+    ///
+    /// ```
+    /// use barecall::memfd::{Exec, MemfdOptions};
+    ///
+    /// let options = MemfdOptions::new().exec(Exec::SystemDefault).allow_sealing();
+    /// let frozen = options.create_frozen(c"doc", b"some template")?;
+    /// let mut copy = frozen.map_private_range(5..13)?;
+    /// copy[0] = b'T';
+    /// assert_eq!(&copy[..], b"Template");
+    /// assert_eq!(&frozen.map()?[..], b"some template");
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn map_private_range(&self, range: Range<u64>) -> Result<PrivateMap, Errno> {
         let mapping = self.mapping(ProtFlags::READ | ProtFlags::WRITE, range)?;
         // SAFETY: private, writable, and the file cannot change: `self` says so.
@@ -477,6 +508,18 @@ impl Frozen {
     /// # Errors
     ///
     /// `EMFILE`: the process has as many descriptors as it may.
+    ///
+    /// ```
+    /// use barecall::memfd::{Exec, MemfdOptions};
+    ///
+    /// let options = MemfdOptions::new().exec(Exec::SystemDefault).allow_sealing();
+    /// let frozen = options.create_frozen(c"doc", b"content")?;
+    /// let other = frozen.try_clone()?;
+    /// drop(frozen);
+    /// assert!(!other.is_empty());
+    /// assert_eq!(&other.map()?[..], b"content");
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[inline]
     pub fn try_clone(&self) -> Result<Self, Errno> {
         Ok(Self {

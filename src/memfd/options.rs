@@ -122,6 +122,15 @@ impl HugePage {
     ///
     /// `None` for 0, which the kernel takes for the default, and above 63,
     /// which the flags have no room for.
+    ///
+    /// ```
+    /// use barecall::memfd::HugePage;
+    ///
+    /// assert_eq!(HugePage::from_log2(21), Some(HugePage::MB2));
+    /// assert_eq!(HugePage::from_bytes(2 << 20), Some(HugePage::MB2));
+    /// assert_eq!(HugePage::from_log2(0), None);
+    /// assert_eq!(HugePage::MB2.bytes(), Some(1 << 21));
+    /// ```
     pub const fn from_log2(log2: u32) -> Option<Self> {
         if log2 == 0 || log2 > Self::MFD_HUGE_MASK {
             return None;
@@ -230,6 +239,16 @@ impl MemfdOptions {
 
     /// Without `MFD_CLOEXEC`: the descriptor survives `execve`, and every
     /// program that this process starts has it.
+    ///
+    /// ```
+    /// use barecall::io::{FdFlags, fcntl_getfd};
+    /// use barecall::memfd::{Exec, MemfdOptions};
+    ///
+    /// let options = MemfdOptions::new().exec(Exec::SystemDefault);
+    /// assert_eq!(fcntl_getfd(&options.create(c"mine")?)?, FdFlags::CLOEXEC);
+    /// assert_eq!(fcntl_getfd(&options.inherit().create(c"theirs")?)?, FdFlags::empty());
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[must_use]
     pub const fn inherit(self) -> Self {
         Self {
@@ -253,6 +272,15 @@ impl MemfdOptions {
     }
 
     /// Adds flags by number, for those that a newer kernel has.
+    ///
+    /// ```
+    /// use barecall::Errno;
+    /// use barecall::memfd::MemfdOptions;
+    ///
+    /// // No kernel has this one yet.
+    /// let file = MemfdOptions::new().raw_flags(1 << 20).create(c"doc");
+    /// assert_eq!(file.unwrap_err(), Errno::EINVAL);
+    /// ```
     #[must_use]
     pub const fn raw_flags(self, flags: u32) -> Self {
         Self {

@@ -122,6 +122,27 @@ impl SharedMap {
 
     /// Where it is. Good for [`len`](Self::len) bytes, as long as `self` lives;
     /// not for writing when the access is [`Access::Read`].
+    ///
+    /// ```
+    /// use barecall::memfd::{Access, Exec, MemfdOptions, SharedMap};
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let file = MemfdOptions::new().exec(Exec::SystemDefault).create(c"doc")?;
+    /// file.set_len(4096)?;
+    /// let map = SharedMap::new(&file, Access::ReadWrite, None)?;
+    /// let other = SharedMap::new(&file, Access::ReadWrite, None)?;
+    ///
+    /// // A counter for all processes that have the file.
+    /// // SAFETY: aligned, mapped, and used by atomics only.
+    /// let (here, there) = unsafe {
+    ///     let here = AtomicU32::from_ptr(map.as_ptr().cast());
+    ///     (here, AtomicU32::from_ptr(other.as_ptr().cast()))
+    /// };
+    /// here.fetch_add(1, Ordering::Relaxed);
+    /// there.fetch_add(1, Ordering::Relaxed);
+    /// assert_eq!(here.load(Ordering::Relaxed), 2);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[inline]
     pub const fn as_ptr(&self) -> *mut u8 {
         self.mapping.as_ptr()
@@ -175,6 +196,21 @@ impl SharedMap {
     ///
     /// While the slice lives nobody writes these bytes, by whichever way and in
     /// whichever process, and nobody makes the file shorter.
+    ///
+    /// ```
+    /// use barecall::memfd::{Access, Exec, MemfdOptions, SharedMap};
+    ///
+    /// let file = MemfdOptions::new().exec(Exec::SystemDefault).create(c"doc")?;
+    /// file.set_len(4096)?;
+    /// let mut map = SharedMap::new(&file, Access::ReadWrite, None)?;
+    /// assert!(!map.is_empty() && map.access() == Access::ReadWrite);
+    /// // SAFETY: nobody else has the file yet.
+    /// let bytes = unsafe { map.as_mut_slice() };
+    /// bytes[..5].copy_from_slice(b"hello");
+    /// // SAFETY: as above.
+    /// assert_eq!(unsafe { map.as_slice() }.iter().rposition(|&byte| byte != 0), Some(4));
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[inline]
     pub const unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: mapped and readable; the rest is the caller's promise.
@@ -188,6 +224,8 @@ impl SharedMap {
     /// The access is [`Access::ReadWrite`], and while the slice lives nobody
     /// else reads or writes these bytes, by whichever way and in whichever
     /// process, and nobody makes the file shorter.
+    ///
+    /// See [`as_slice`](Self::as_slice) for an example.
     #[inline]
     pub const unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: mapped; the rest is the caller's promise.

@@ -52,6 +52,29 @@ use core::ffi::CStr;
 ///
 /// Only what the kernel understands can be said: it refuses `O_RDONLY` and
 /// `O_CREAT`, and with `O_PATH` it opens the *directory* without a word.
+///
+/// ```
+/// use barecall::fs::{self, Mode, OFlags};
+/// use barecall::io::{self, FdFlags};
+/// use barecall::tmpfile::TmpfileOptions;
+/// # let scratch = tempfile::tempdir().unwrap();
+/// # let path = std::ffi::CString::new(scratch.path().as_os_str().as_encoded_bytes()).unwrap();
+/// # let dir = fs::openat(fs::CWD, &path, fs::OFlags::CLOEXEC, fs::Mode::empty())?;
+///
+/// // A journal: written at the end only, and on the disk when write() returns.
+/// let journal = TmpfileOptions::new().write_only().append().dsync().mode(Mode::from_raw(0o600));
+/// let file = journal.anonymous(&dir, c".")?;
+/// let flags = fs::fcntl_getfl(&file)?;
+/// assert!(flags.contains(OFlags::WRONLY | OFlags::APPEND | OFlags::DSYNC));
+/// io::write_all(&file, b"entry\n")?;
+///
+/// // For a program that is started with it.
+/// let options = TmpfileOptions::new().sync().nofollow().noatime().inherit();
+/// let file = options.anonymous(&dir, c".")?;
+/// assert!(fs::fcntl_getfl(&file)?.contains(OFlags::SYNC | OFlags::NOATIME));
+/// assert_eq!(io::fcntl_getfd(&file)?, FdFlags::empty());
+/// # Ok::<(), barecall::Errno>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct TmpfileOptions {
@@ -275,6 +298,24 @@ impl Linkable {
     ///
     /// If it was not, no name can be given to it: the kernel says `ENOENT`,
     /// or gives the file one more name if it has one.
+    ///
+    /// ```
+    /// use barecall::fd::OwnedFd;
+    /// use barecall::io;
+    /// use barecall::tmpfile::{Linkable, TmpfileOptions};
+    /// # use barecall::fs;
+    /// # let scratch = tempfile::tempdir().unwrap();
+    /// # let path = std::ffi::CString::new(scratch.path().as_os_str().as_encoded_bytes()).unwrap();
+    /// # let dir = fs::openat(fs::CWD, &path, fs::OFlags::CLOEXEC, fs::Mode::empty())?;
+    ///
+    /// // A worker without access to the directory is given the file, writes it,
+    /// let fd: OwnedFd = TmpfileOptions::new().linkable(&dir, c".")?.into();
+    /// io::write_all(&fd, b"result")?;
+    /// // and gives it back.
+    /// let (file, _) = Linkable::from_fd(fd).link_any(&dir, c"result")?;
+    /// assert_eq!(fs::fstat(&file)?.st_nlink, 1);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[inline]
     pub const fn from_fd(fd: OwnedFd) -> Self {
         Self(fd)

@@ -690,6 +690,26 @@ impl TmpfileOptions {
     /// # Errors
     ///
     /// As [`linkable`](Self::linkable), except `EOPNOTSUPP`.
+    ///
+    /// ```
+    /// use barecall::io;
+    /// use barecall::tmpfile::{ScratchName, TmpfileOptions};
+    /// # use barecall::fs;
+    /// # let scratch = tempfile::tempdir().unwrap();
+    /// # let path = std::ffi::CString::new(scratch.path().as_os_str().as_encoded_bytes()).unwrap();
+    /// # let dir = fs::openat(fs::CWD, &path, fs::OFlags::CLOEXEC, fs::Mode::empty())?;
+    ///
+    /// let file = TmpfileOptions::new().named(&dir, c".")?;
+    /// io::write_all(&file, b"content")?;
+    /// let name: ScratchName = *file.scratch().name();
+    /// assert!(name.is_new());
+    /// assert_eq!(fs::statat(&dir, name.as_c_str(), fs::AtFlags::empty())?.st_size, 7);
+    /// // Dropping does it too, and cannot say whether it worked.
+    /// file.remove().map_err(|(errno, _file)| errno)?;
+    /// let found = fs::statat(&dir, name.as_c_str(), fs::AtFlags::empty());
+    /// assert_eq!(found.unwrap_err(), barecall::Errno::ENOENT);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn named<D: AsDirFd>(&self, dir: D, path: &CStr) -> Result<Named, Errno> {
         let follow = self.flags & OFlags::NOFOLLOW;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;

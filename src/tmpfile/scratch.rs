@@ -82,11 +82,15 @@ impl ScratchName {
     }
 
     /// Whether it is the name of a file on its way to its name.
+    ///
+    /// See [`TmpfileOptions::named`](super::TmpfileOptions::named) for an example.
     pub fn is_new(&self) -> bool {
         self.0.starts_with(Kind::New.prefix())
     }
 
     /// The name.
+    ///
+    /// See [`TmpfileOptions::named`](super::TmpfileOptions::named) for an example.
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
     }
@@ -268,6 +272,8 @@ impl Named {
     /// # Errors
     ///
     /// As [`fs::unlinkat`]; the file comes back, and is tried again on drop.
+    ///
+    /// See [`TmpfileOptions::named`](super::TmpfileOptions::named) for an example.
     pub fn remove(self) -> Result<(), (Errno, Self)> {
         let Self { file, scratch } = self;
         match scratch.remove() {
