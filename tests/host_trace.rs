@@ -193,6 +193,7 @@ fn normal(line: &str) -> String {
         ("MFD_NOEXEC_SEAL", "0x8"),
         ("MFD_EXEC", "0x10"),
         ("F_SEAL_EXEC", "0x20"),
+        ("STATX_SUBVOL", "0x8000"),
         ("F_DUPFD_QUERY, 0", "0x403 /* F_??? */, 0"),
         ("F_DUPFD_QUERY, ", "0x403 /* F_??? */, 0x"),
     ] {

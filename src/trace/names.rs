@@ -270,6 +270,7 @@ typed! {
     CloseRange: process::CloseRangeFlags, "CLOSE_RANGE_";
     DupFlags: fs::OFlags, "O_";
     EpollCreate: event::EpollCreateFlags, "EPOLL_";
+    EpollFlags: event::EpollFlags, "EPOLL";
     EventFd: event::EventFdFlags, "EFD_";
     Execveat: process::ExecveatFlags, "AT_";
     Fallocate: fs::FallocateFlags, "FALLOC_FL_";
@@ -301,7 +302,8 @@ typed! {
     Secret: memfd::SecretFlags, "O_";
     Signalfd: signal::SignalfdFlags, "SFD_";
     SocketFlags: net::SocketFlags, "SOCK_";
-    Statx: fs::StatxMask, "STATX_";
+    StatxAttributes: fs::StatxAttributes, "STATX_ATTR_";
+    StatxMask: fs::StatxMask, "STATX_";
     Swap: system::SwapFlags, "SWAP_FLAG_";
     Timerfd: time::TimerfdFlags, "TFD_";
     TimerfdTimer: time::TimerfdTimerFlags, "TFD_TIMER_";

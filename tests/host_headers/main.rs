@@ -82,8 +82,8 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
     ),
     ("trace::INSIDE", "how many threads can be in a sink"),
     ("trace::decode::INTERRUPTED", "EINTR as a register has it"),
+    ("trace::decode::memory::ARRAY", "how many are shown"),
     ("trace::decode::memory::argv::SHOWN", "how many are shown"),
-    ("trace::decode::memory::array::SHOWN", "how many are shown"),
     (
         "trace::decode::memory::entries::RECLEN",
         "where d_reclen is, without a type for the record",

@@ -242,14 +242,16 @@ pub(super) fn iovecs(line: &mut Line, address: usize, count: usize) {
     });
 }
 
+/// How much of an array is shown.
+pub(super) const ARRAY: usize = 16;
+
 /// `[one, two, ...]`: elements of so many words each.
-fn array<const WORDS: usize>(
+pub(super) fn array<const WORDS: usize>(
     line: &mut Line,
     address: usize,
     count: usize,
-    one: impl Fn(&mut Line, [u64; WORDS]),
+    mut one: impl FnMut(&mut Line, [u64; WORDS]),
 ) {
-    const SHOWN: usize = 16;
     if address == 0 || count > 0 && line.word(address).is_none() {
         return line.pointer(address);
     }
@@ -259,7 +261,7 @@ fn array<const WORDS: usize>(
             line.text(", ");
         }
         let here = address.wrapping_add(i.wrapping_mul(8 * WORDS));
-        let Some(words) = (i < SHOWN).then(|| line.words(here)).flatten() else {
+        let Some(words) = (i < ARRAY).then(|| line.words(here)).flatten() else {
             line.text("...");
             break;
         };
@@ -284,18 +286,6 @@ pub(super) fn open_how(line: &mut Line, address: usize) {
     line.byte(b'}');
 }
 
-pub(super) fn poll(line: &mut Line, address: usize, count: usize) {
-    array(line, address, count, |line, [one]| {
-        line.text("{fd=");
-        line.signed((one as i32).into());
-        if one as i32 >= 0 {
-            line.text(", events=");
-            typed(line, Kind::PollFlags, one >> 32 & 0xffff);
-        }
-        line.byte(b'}');
-    });
-}
-
 pub(super) fn rlimit(line: &mut Line, address: usize) {
     let Some([now, most]) = (address != 0).then(|| line.words(address)).flatten() else {
         return line.pointer(address);
@@ -312,41 +302,6 @@ pub(super) fn rlimit(line: &mut Line, address: usize) {
         }
     }
     line.byte(b'}');
-}
-
-/// `{st_mode=S_IFREG|0644, st_size=29, ...}`
-pub(super) fn stat(line: &mut Line, address: usize) {
-    use crate::arch::Stat;
-    use core::mem::offset_of;
-    let at = |offset: usize| address.wrapping_add(offset);
-    let (Some(mode_bits), Some(size), Some(device)) = (
-        line.half(at(offset_of!(Stat, st_mode))),
-        line.word(at(offset_of!(Stat, st_size))),
-        line.word(at(offset_of!(Stat, st_rdev))),
-    ) else {
-        return line.pointer(address);
-    };
-    line.text("{st_mode=");
-    let kind = selected(names::FILE_TYPE, mode_bits & 0o170000);
-    if let Some(kind) = kind {
-        line.text(kind);
-        line.byte(b'|');
-    }
-    mode(line, mode_bits & 0o7777);
-    match kind {
-        Some("S_IFCHR" | "S_IFBLK") => {
-            line.text(", st_rdev=makedev(");
-            line.hex(device >> 8 & 0xfff | device >> 32 & 0xffff_f000);
-            line.text(", ");
-            line.hex(device & 0xff | device >> 12 & 0xffff_ff00);
-            line.byte(b')');
-        }
-        _ => {
-            line.text(", st_size=");
-            line.unsigned(size);
-        }
-    }
-    line.text(", ...}");
 }
 
 /// `[{WIFEXITED(s) && WEXITSTATUS(s) == 0}]`

@@ -1,13 +1,17 @@
 //! What the arguments and the result of a call say.
 
+mod event;
 mod memory;
+mod stat;
 
 use super::line::Line;
 use super::names::{self, bits, creates, open_flags, selected, selector, typed};
 use crate::errno::Errno;
 use crate::hook::Call;
 use crate::nr;
+use event::*;
 use memory::*;
+use stat::*;
 
 /// What an argument is: the words of calls.tbl.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,7 @@ pub(super) enum Kind {
     Argv,
     BytesIn,
     Envp,
+    EpollEventIn,
     IovecIn,
     OpenHow,
     Path,
@@ -38,6 +43,7 @@ pub(super) enum Kind {
     BytesOut,
     Clone3,
     DentsOut,
+    EpollOut,
     IoctlOut,
     PipeOut,
     RandomOut,
@@ -47,6 +53,7 @@ pub(super) enum Kind {
     SigsetOut,
     SleptOut,
     StatOut,
+    StatxOut,
     StatusOut,
     StringOut,
     TimespecOut,
@@ -88,6 +95,7 @@ pub(super) enum Kind {
     CloseRange,
     DupFlags,
     EpollCreate,
+    EpollFlags,
     EventFd,
     Execveat,
     Fallocate,
@@ -122,7 +130,9 @@ pub(super) enum Kind {
     Signalfd,
     SleepFlags,
     SocketFlags,
-    Statx,
+    StatxAttributes,
+    StatxFlags,
+    StatxMask,
     Swap,
     Timerfd,
     TimerfdTimer,
@@ -142,6 +152,7 @@ impl Kind {
             BytesOut
                 | Clone3
                 | DentsOut
+                | EpollOut
                 | IoctlOut
                 | PipeOut
                 | RandomOut
@@ -151,6 +162,7 @@ impl Kind {
                 | SigsetOut
                 | SleptOut
                 | StatOut
+                | StatxOut
                 | StatusOut
                 | StringOut
                 | TimespecOut
@@ -262,6 +274,7 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         Kind::Argv => argv(line, value),
         Kind::BytesIn => line.data(value, next),
         Kind::Envp => envp(line, value),
+        Kind::EpollEventIn => epoll_ctl(line, arg(call, 1) as u32, value),
         Kind::IovecIn => iovecs(line, value, next),
         Kind::OpenHow => open_how(line, value),
         Kind::Path => line.string(value),
@@ -280,6 +293,7 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         _ if kind.is_out() && ret.is_none_or(is_error) => line.pointer(value),
         Kind::BytesOut => line.data(value, ret.unwrap_or(0)),
         Kind::DentsOut => entries(line, value, ret.unwrap_or(0)),
+        Kind::EpollOut => epoll_events(line, value, ret.unwrap_or(0)),
         Kind::PipeOut => pair(line, value),
         Kind::RandomOut => line.random(value, ret.unwrap_or(0)),
         Kind::RlimitOut => rlimit(line, value),
@@ -287,6 +301,7 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         Kind::SiginfoOut => siginfo(line, value),
         Kind::SigsetOut => sigset(line, value),
         Kind::StatOut => stat(line, value),
+        Kind::StatxOut => statx(line, value),
         Kind::StatusOut => status(line, value, ret),
         Kind::StringOut => line.string(value),
         Kind::TimespecOut => timespec(line, value),
@@ -390,6 +405,8 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         Kind::OpenFlags => open_flags(line, low.into()),
         Kind::SleepFlags if low == 1 => line.text("TIMER_ABSTIME"),
         Kind::SleepFlags => line.hex(low.into()),
+        Kind::StatxFlags => statx_flags(line, low),
+        Kind::StatxMask => statx_mask(line, low),
         Kind::UnlinkFlags if low == 0x200 => line.text("AT_REMOVEDIR"),
         Kind::UnlinkFlags => typed(line, Kind::AtFlags, low.into()),
         Kind::UserfaultfdFlags => bits(line, names::USERFAULTFD, low.into()),

@@ -21,6 +21,66 @@ macro_rules! make {
     )*};
 }
 
+/// What is known of files, and what is waited for. 3 is free.
+fn files_and_events() {
+    let null = core::ptr::null_mut::<u8>();
+    let nowhere = core::ptr::without_provenance_mut::<u8>(0x10);
+    let mut buf = [0_u8; 512];
+    let b = buf.as_mut_ptr();
+    // As the kernel has it on x86_64: 12 bytes.
+    let event = |events: u32, data: u64| {
+        let mut event = [0_u8; 12];
+        event[..4].copy_from_slice(&events.to_le_bytes());
+        event[4..].copy_from_slice(&data.to_le_bytes());
+        event
+    };
+    let edge = event(1 << 31 | 0x2000 | 4 | 1, 0x1234_5678_90ab_cdef);
+    let many = event(0x7ff | 0x2000_0000, 7);
+    let once = event(1 << 30 | 4, 8);
+    let shared = event(1 << 28 | 0x400_0000, u64::MAX);
+    let no_time = [0_i64, 5];
+    let signals = [0x201_u64];
+    const CWD: i32 = -100;
+    make! {
+        STATX(CWD, c"/", 0, 0x7ff, b);
+        STATX(CWD, c"file", 0x2100, 0xfff, b);
+        STATX(CWD, c"file", 0x4000, 0x1fff, b);
+        STATX(CWD, c"/dev/null", 0x900, 0x17ff, b);
+        STATX(1, c"", 0x1000, 2, b);
+        STATX(CWD, c"none", 0, 3, b);
+        STATX(CWD, c"file", 0x6000, 0, b);
+        STATX(CWD, c"file", 8, 0x8000_0001_u32, b);
+        STATX(CWD, c"file", 0, 0x200, nowhere);
+        STATX(CWD, c"file", 0, 0x200, null);
+        EPOLL_CREATE1(0);
+        PIPE2(b, 0);
+        EPOLL_CTL(3, 1, 5, edge.as_ptr());
+        EPOLL_CTL(3, 1, 4, many.as_ptr());
+        EPOLL_CTL(3, 1, 4, many.as_ptr());
+        EPOLL_CTL(3, 3, 4, shared.as_ptr());
+        EPOLL_CTL(3, 3, 4, nowhere);
+        EPOLL_CTL(3, 1, 4, null);
+        EPOLL_CTL(3, 2, 4, nowhere);
+        EPOLL_CTL(3, 7, 4, once.as_ptr());
+        EPOLL_PWAIT(3, b, 8, 0, null, 8);
+        EPOLL_PWAIT(3, b, 8, 0, signals.as_ptr(), 8);
+        EPOLL_PWAIT(3, nowhere, 8, 0, null, 8);
+        EPOLL_PWAIT(3, b, 0, -1, null, 8);
+        EPOLL_PWAIT(3, b, 8, 0, nowhere, 8);
+        EPOLL_CTL(3, 3, 5, once.as_ptr());
+        WRITE(5, c"x", 1);
+        EPOLL_CTL(3, 1, 4, many.as_ptr());
+        EPOLL_PWAIT(3, b, 1, 0, null, 8);
+        EPOLL_PWAIT2(3, b, 8, no_time.as_ptr(), null, 8);
+        EPOLL_PWAIT2(3, b, 8, no_time.as_ptr(), signals.as_ptr(), 8);
+        EPOLL_PWAIT2(3, b, 0, nowhere, null, 8);
+        EPOLL_PWAIT2(3, b, 0, null, null, 8);
+        CLOSE(5);
+        CLOSE(4);
+        CLOSE(3);
+    }
+}
+
 fn main(start: Start) -> i32 {
     let Some(dir) = start.args().nth(1) else {
         return 1;
@@ -153,6 +213,7 @@ fn main(start: Start) -> i32 {
         EXECVE(c"/no/program", null, null);
         NEWFSTATAT(CWD, c"file", nowhere, 0);
     }
+    files_and_events();
     // SAFETY: the child makes calls and exits.
     match unsafe { process::fork() } {
         Ok(None) => {
