@@ -165,6 +165,48 @@ struct PmScanArg {
 /// What is looked for, and where.
 ///
 /// Without more: every page of the range, and nothing said about it.
+///
+/// ```
+/// use barecall::Errno;
+/// use barecall::pagemap::{Categories, PageRegion, Pagemap, Scan};
+/// use barecall::userfaultfd::PageRange;
+///
+/// const PAGE: usize = 4096;
+/// # use barecall::mm::{self, MapFlags, ProtFlags};
+/// let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::ANONYMOUS);
+/// // SAFETY: a new mapping, of which nobody else knows.
+/// let memory = unsafe {
+///     let memory = mm::mmap_anonymous(core::ptr::null_mut(), 8 * PAGE, prot, flags)?.cast::<u8>();
+///     mm::madvise(memory.cast(), 8 * PAGE, mm::Advice::NOHUGEPAGE).or_else(|errno| match errno {
+///         Errno::EINVAL => Ok(()), // A kernel without huge pages.
+///         errno => Err(errno),
+///     })?;
+///     memory.add(2 * PAGE).write(1);
+///     memory.add(3 * PAGE).write(1);
+///     PageRange::of_memory(memory, 8 * PAGE)
+/// };
+/// let pagemap = Pagemap::open_self()?;
+/// let pages = |scan: Scan| {
+///     let mut room = [PageRegion::EMPTY; 8];
+///     pagemap.scan(scan, &mut room).try_fold(0, |sum, part| Ok(sum + part?.range().len() / PAGE))
+/// };
+///
+/// // Which pages are there, in memory or in swap?
+/// let there = Categories::PRESENT | Categories::SWAPPED;
+/// match pages(Scan::new(memory).any_of(there)) {
+///     Ok(count) => assert_eq!(count, 2),
+///     Err(Errno::ENOTTY) => return Ok(()), // Before Linux 6.7.
+///     Err(errno) => return Err(errno),
+/// }
+/// // And which are not?
+/// assert_eq!(pages(Scan::new(memory).all_of(there).inverted(there))?, 6);
+/// // What are they?
+/// let mut room = [PageRegion::EMPTY; 8];
+/// for part in pagemap.scan(Scan::new(memory).any_of(there).report(Categories::FILE), &mut room) {
+///     assert!(part?.categories().is_empty());
+/// }
+/// # Ok::<(), Errno>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Scan {
@@ -204,6 +246,8 @@ impl Scan {
     }
 
     /// Only pages that are at least one of these (`category_anyof_mask`).
+    ///
+    /// See [`Scan`] for an example.
     pub const fn any_of(mut self, categories: Categories) -> Self {
         self.any_of = categories;
         self
@@ -211,6 +255,8 @@ impl Scan {
 
     /// For [`Self::all_of`] and [`Self::any_of`], a page counts as one of these
     /// when it is *not* (`category_inverted`).
+    ///
+    /// See [`Scan`] for an example.
     pub const fn inverted(mut self, categories: Categories) -> Self {
         self.inverted = categories;
         self
@@ -218,6 +264,8 @@ impl Scan {
 
     /// What to say of the pages (`return_mask`). Pages that differ in it are
     /// different regions.
+    ///
+    /// See [`Scan`] for an example.
     pub const fn report(mut self, categories: Categories) -> Self {
         self.report = categories;
         self
@@ -261,6 +309,25 @@ impl Pagemap {
     ///
     /// `EACCES`: no right to look at that process (as for `ptrace`). `ENOENT`:
     /// no such process, or no /proc.
+    ///
+    /// ```
+    /// use barecall::fd::OwnedFd;
+    /// use barecall::fs::{self, Mode, OFlags};
+    /// use barecall::pagemap::{Entry, Pagemap};
+    ///
+    /// let pagemap = Pagemap::open(std::process::id())?;
+    /// let byte = 7_u8;
+    /// let mut entry = [Entry::default()];
+    /// assert_eq!(pagemap.entries((&raw const byte).addr(), 4096, &mut entry)?, 1);
+    /// assert!(entry[0].is_present() || entry[0].is_swapped());
+    ///
+    /// // One that was opened by who may.
+    /// let fd = fs::openat(fs::CWD, c"/proc/self/pagemap", OFlags::CLOEXEC, Mode::empty())?;
+    /// // SAFETY: it is one.
+    /// let other = unsafe { Pagemap::adopt(fd) };
+    /// assert_eq!(other.entries((&raw const byte).addr(), 4096, &mut entry)?, 1);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn open(pid: u32) -> Result<Self, Errno> {
         let mut buf = [0; 48];
         let path = proc_path(&mut buf, b"/proc/", pid, b"/pagemap").ok_or(Errno::EINVAL)?;
@@ -280,6 +347,8 @@ impl Pagemap {
     ///
     /// It is a `/proc/PID/pagemap`: for another kind of file, the requests that
     /// this type makes may mean something else.
+    ///
+    /// See [`Self::open`] for an example.
     pub const unsafe fn adopt(fd: OwnedFd) -> Self {
         Self(fd)
     }
@@ -309,7 +378,7 @@ impl Pagemap {
     /// use barecall::pagemap::{PageRegion, Pagemap, Scan};
     /// use barecall::userfaultfd::PageRange;
     ///
-    /// // The lowest page, where nothing is mapped.
+    /// // The lowest addresses, where nothing is mapped.
     /// let scan = Scan::new(PageRange::new(0, 1 << 16));
     /// let mut room = [PageRegion::EMPTY; 8];
     /// match Pagemap::open_self()?.scan_once(&scan, &mut room, 0) {

@@ -64,6 +64,22 @@ impl<T> Entry<T> {
     /// the device and the inode number will do, the same way for all. Key 0 is
     /// what [`Entry::new`] gives. An entry whose key nobody else has is a class
     /// of its own without being asked about.
+    ///
+    /// ```
+    /// use barecall::kcmp::{Entry, classify_by};
+    ///
+    /// // Only those of one kind are compared.
+    /// let mut calls = 0;
+    /// let mut entries =
+    ///     [("a", 5, 1), ("b", 5, 2), ("c", 5, 1)].map(|item| Entry::with_key(item, item.2));
+    /// let classes = classify_by(&mut entries, |a, b| {
+    ///     calls += 1;
+    ///     Ok(a.1.cmp(&b.1).into())
+    /// })?;
+    /// assert_eq!((classes, calls), (2, 1));
+    /// assert_eq!(entries[0].class(), entries[2].class());
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[inline]
     pub const fn with_key(item: T, key: u64) -> Self {
         Self {
@@ -284,6 +300,40 @@ where
 ///
 /// Those of [`kcmp_epoll_tfd`]: `ENOENT`, the epoll has no such entry; `ESRCH`
 /// or `EBADF`, a task or descriptor is gone since.
+///
+/// The number that the file was added under is closed, and the file is found all
+/// the same, by its other number:
+///
+/// ```
+/// use barecall::event::{self, EpollCreateFlags, EpollEvent, EpollFlags};
+/// use barecall::fd::AsFd;
+/// use barecall::kcmp::proc::Proc;
+/// use barecall::kcmp::{Entry, EpollSlot, File, classify_files, find_epoll_target};
+/// use barecall::process::getpid;
+/// use barecall::{Errno, io};
+///
+/// let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+/// let added = reader.try_clone()?;
+/// event::epoll_add(&epoll, &added, EpollEvent::new(EpollFlags::IN, 42))?;
+/// drop(added);
+///
+/// let pid = getpid();
+/// let entry = |fd| Entry::new(File { pid, fd });
+/// let mut files = [entry(writer.as_raw_fd()), entry(reader.as_raw_fd())];
+/// if let Err(Errno::ENOSYS) = classify_files(&mut files) {
+///     return Ok(()); // A kernel without kcmp().
+/// }
+///
+/// let mut buf = [0; 1024];
+/// let efd = epoll.as_fd().as_raw_fd();
+/// let info = Proc::open()?.process(pid)?.fdinfo(efd, &mut buf)?;
+/// for target in info.epoll_targets() {
+///     let slot = EpollSlot { efd: efd as u32, tfd: target.tfd, toff: 0 };
+///     assert_eq!((target.data, find_epoll_target(&files, pid, slot)?), (42, Some(1)));
+/// }
+/// # Ok::<(), Errno>(())
+/// ```
 ///
 /// Manual page: [kcmp(2)](https://man7.org/linux/man-pages/man2/kcmp.2.html).
 pub fn find_epoll_target(

@@ -167,6 +167,8 @@ pub enum Relation {
 
 impl Relation {
     /// Whether they are one and the same.
+    ///
+    /// See [`kcmp_pinned`] for an example.
     #[inline]
     pub const fn is_same(self) -> bool {
         matches!(self, Self::Same)

@@ -62,6 +62,8 @@ impl Proc {
     /// # Errors
     ///
     /// Those of `openat`, and for each item those of `getdents64`.
+    ///
+    /// See [`Process`] for an example.
     pub fn processes<'buf>(&self, buf: &'buf mut [u8]) -> Result<Pids<'buf>, Errno> {
         Numbers::open(&self.0, c".", buf).map(Pids)
     }
@@ -110,6 +112,38 @@ impl Proc {
 }
 
 /// A process's directory in /proc, open.
+///
+/// ```
+/// use barecall::fd::AsFd;
+/// use barecall::fs::OFlags;
+/// use barecall::kcmp::proc::Proc;
+/// use barecall::process::getpid;
+/// use barecall::{fs, io};
+///
+/// let (_reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// let number = writer.as_fd().as_raw_fd();
+///
+/// let proc = Proc::open()?;
+/// let mut buf = [0; 1024];
+/// let mut pids = proc.processes(&mut buf)?;
+/// assert!(pids.any(|pid| pid == Ok(getpid())));
+///
+/// let me = proc.process(getpid())?;
+/// assert!(me.threads(&mut buf)?.next().is_some());
+/// let mut name = [0; 64];
+/// assert!(!me.comm(&mut name)?.is_empty());
+///
+/// assert_eq!(me.stat(number)?.st_ino, fs::fstat(&writer)?.st_ino);
+/// let info = me.fdinfo(number, &mut buf)?;
+/// assert!(info.is_whole() && info.as_bytes().starts_with(b"pos:"));
+/// assert_eq!((info.pos(), info.get("pos")), (Some(0), Some(&b"0"[..])));
+/// assert!(info.fields().any(|(key, _)| key == b"mnt_id") && info.mnt_id().is_some());
+/// let flags = info.flags().unwrap_or(OFlags::empty());
+/// assert!(flags.contains(OFlags::WRONLY | OFlags::CLOEXEC));
+/// // Before Linux 5.14, it is not told.
+/// assert!(info.ino().is_none_or(|ino| Ok(ino) == fs::fstat(&writer).map(|stat| stat.st_ino)));
+/// # Ok::<(), barecall::Errno>(())
+/// ```
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
@@ -139,6 +173,8 @@ impl Process {
     /// # Errors
     ///
     /// `ENOENT`, `ESRCH`: it is gone.
+    ///
+    /// See [`Process`] for an example.
     pub fn threads<'buf>(&self, buf: &'buf mut [u8]) -> Result<Pids<'buf>, Errno> {
         Numbers::open(&self.dir, c"task", buf).map(Pids)
     }
@@ -174,6 +210,8 @@ impl Process {
     /// # Errors
     ///
     /// `ENOENT`: not open. `EACCES`: the process may not be looked into.
+    ///
+    /// See [`Process`] for an example.
     pub fn fdinfo<'buf>(&self, fd: RawFd, buf: &'buf mut [u8]) -> Result<FdInfo<'buf>, Errno> {
         FdInfo::read(self.dir.as_fd(), Path::new(b"fdinfo/", fd).as_c_str(), buf)
     }
@@ -368,6 +406,8 @@ impl<'a> FdInfo<'a> {
     }
 
     /// `tfd` lines: the files in the set of an epoll.
+    ///
+    /// See [`find_epoll_target`](crate::kcmp::find_epoll_target) for an example.
     pub fn epoll_targets(&self) -> EpollTargets<'a> {
         EpollTargets {
             text: self.text,

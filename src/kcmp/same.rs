@@ -184,6 +184,40 @@ impl<'fd> Pinned<'fd> {
 /// As [`kcmp`]; `ESRCH` also if one of them was reaped before the answer was
 /// certain. `EBADF`: not a pidfd.
 ///
+/// ```
+/// use barecall::fd::AsFd;
+/// use barecall::kcmp::{Pinned, Resource, kcmp_file_pinned, kcmp_pinned};
+/// use barecall::process::{CStrArray, CStrings, PidfdFlags, getpid, pidfd_open};
+/// use barecall::spawn::Spawn;
+/// use barecall::{Errno, io};
+///
+/// # if !std::path::Path::new("/bin/sh").exists() { return Ok(()); }
+/// // A child that has our pipe as its input, and nothing else in common.
+/// let argv = CStrings::new([c"sh", c"-c", c"read line"]);
+/// let (input, output) = io::pipe2(io::PipeFlags::CLOEXEC)?;
+/// let mut spawn = Spawn::new(c"/bin/sh", argv.as_array(), CStrArray::EMPTY);
+/// let child = spawn.stdin(input.as_fd()).spawn()?;
+///
+/// let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+/// let me = Pinned::new(getpid(), own.as_fd());
+/// let other = Pinned::new(child.pid(), child.pidfd());
+/// match kcmp_pinned(Resource::VM, me, other) {
+///     Ok(relation) => assert!(!relation.is_same()),
+///     // A kernel without it, or not allowed to look.
+///     Err(errno) => assert!(matches!(errno, Errno::ENOSYS | Errno::EPERM)),
+/// }
+/// match kcmp_file_pinned(me, input.as_fd().as_raw_fd(), other, 0) {
+///     Ok(relation) => assert!(relation.is_same()),
+///     Err(errno) => assert!(matches!(errno, Errno::ENOSYS | Errno::EPERM)),
+/// }
+///
+/// drop(output);
+/// child.wait()?;
+/// // Its number may be somebody else's by now; the pidfd knows.
+/// assert_eq!(other.still_there(), Err(Errno::ESRCH));
+/// # Ok::<(), Errno>(())
+/// ```
+///
 /// Manual pages: [kcmp(2)](https://man7.org/linux/man-pages/man2/kcmp.2.html),
 /// [pidfd_send_signal(2)](https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html).
 pub fn kcmp_pinned(resource: Resource, a: Pinned<'_>, b: Pinned<'_>) -> Result<Relation, Errno> {
@@ -200,6 +234,8 @@ pub fn kcmp_pinned(resource: Resource, a: Pinned<'_>, b: Pinned<'_>) -> Result<R
 ///
 /// As [`kcmp_file`]; `ESRCH` also if one of them was reaped before the answer
 /// was certain. `EBADF` also: not a pidfd.
+///
+/// See [`kcmp_pinned`] for an example.
 ///
 /// Manual pages: [kcmp(2)](https://man7.org/linux/man-pages/man2/kcmp.2.html),
 /// [pidfd_send_signal(2)](https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html).

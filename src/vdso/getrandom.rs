@@ -40,6 +40,32 @@ impl Vdso {
     /// # Errors
     ///
     /// `ENOSYS`: the vDSO has no such function.
+    ///
+    /// ```
+    /// # use barecall::{auxv::{Auxv, Entry}, vdso::Vdso, Errno};
+    /// use barecall::system::GetrandomFlags;
+    /// use barecall::vdso::StatePool;
+    /// use core::mem::MaybeUninit;
+    /// # let mut entries = [Entry::NULL; Auxv::ROOM];
+    /// # let auxv = Auxv::read_proc(&mut entries)?;
+    /// # // SAFETY: the kernel's vector.
+    /// # let vdso = unsafe { Vdso::from_auxv(auxv) };
+    ///
+    /// let params = match vdso.getrandom_params() {
+    ///     Ok(params) => params,
+    ///     Err(errno) => return Ok(assert_eq!(errno, Errno::ENOSYS)),
+    /// };
+    /// assert!((1..=4096).contains(&params.size_of_opaque_state));
+    ///
+    /// let pool = StatePool::<2>::map(&vdso)?;
+    /// assert_eq!(pool.capacity(), 128);
+    /// if let Some(mut state) = pool.take() {
+    ///     let mut room = [MaybeUninit::uninit(); 64];
+    ///     let bytes = vdso.getrandom_uninit(&mut room, GetrandomFlags::empty(), &mut state)?;
+    ///     assert_eq!(bytes.len(), 64);
+    /// }
+    /// # Ok::<(), Errno>(())
+    /// ```
     pub fn getrandom_params(&self) -> Result<GetrandomParams, Errno> {
         let function = self.getrandom.ok_or(Errno::ENOSYS)?;
         let mut params = GetrandomParams::default();
@@ -155,6 +181,8 @@ impl<const WORDS: usize> StatePool<WORDS> {
     }
 
     /// How many states there are.
+    ///
+    /// See [`Vdso::getrandom_params`] for an example.
     #[inline]
     pub const fn capacity(&self) -> usize {
         WORDS.saturating_mul(64)

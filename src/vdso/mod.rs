@@ -210,6 +210,8 @@ impl Vdso {
     ///
     /// `ENOSYS`: the vDSO has no such function. `EINVAL`: no such clock.
     ///
+    /// See [`getcpu`](Self::getcpu) for an example.
+    ///
     /// Manual page: [clock_getres(2)](https://man7.org/linux/man-pages/man2/clock_getres.2.html).
     #[inline]
     pub fn clock_getres(&self, clock: ClockId) -> Result<Timespec, Errno> {
@@ -223,6 +225,33 @@ impl Vdso {
     /// # Errors
     ///
     /// `EINVAL`: no such clock.
+    ///
+    /// ```
+    /// # use barecall::auxv::{Auxv, Entry};
+    /// use barecall::system::GetrandomFlags;
+    /// use barecall::time::ClockId;
+    /// use barecall::vdso::{StatePool, Vdso};
+    /// # let mut entries = [Entry::NULL; Auxv::ROOM];
+    /// # let auxv = Auxv::read_proc(&mut entries)?;
+    /// # // SAFETY: the kernel's vector.
+    /// # let vdso = unsafe { Vdso::from_auxv(auxv) };
+    ///
+    /// // Also where there is no vDSO at all, these work.
+    /// for vdso in [vdso, Vdso::NONE] {
+    ///     let fine = vdso.clock_getres_or_syscall(ClockId::MONOTONIC)?;
+    ///     assert!(fine.tv_sec == 0 && fine.tv_nsec > 0);
+    ///     let now = vdso.gettimeofday_or_syscall()?;
+    ///     assert!(now.tv_sec > 0);
+    ///     let (_cpu, _node) = vdso.getcpu_or_syscall()?;
+    ///
+    ///     let pool = StatePool::<1>::map(&vdso).ok();
+    ///     let mut state = pool.as_ref().and_then(StatePool::take);
+    ///     let mut key = [0; 32];
+    ///     let made = vdso.getrandom_or_syscall(&mut key, GetrandomFlags::empty(), state.as_mut())?;
+    ///     assert_eq!(made, 32);
+    /// }
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     #[inline]
     pub fn clock_getres_or_syscall(&self, clock: ClockId) -> Result<Timespec, Errno> {
         match self.clock_getres {
@@ -237,6 +266,8 @@ impl Vdso {
     /// # Errors
     ///
     /// `ENOSYS`: the vDSO has no such function.
+    ///
+    /// See [`getcpu`](Self::getcpu) for an example.
     ///
     /// Manual page: [gettimeofday(2)](https://man7.org/linux/man-pages/man2/gettimeofday.2.html).
     #[inline]
@@ -257,6 +288,8 @@ impl Vdso {
     ///
     /// `ENOSYS`: the vDSO has no such function.
     ///
+    /// See [`getcpu`](Self::getcpu) for an example.
+    ///
     /// Manual page: [gettimeofday(2)](https://man7.org/linux/man-pages/man2/gettimeofday.2.html).
     pub fn gettimeofday_tz(&self) -> Result<(Timeval, Timezone), Errno> {
         let function = self.gettimeofday.ok_or(Errno::ENOSYS)?;
@@ -274,6 +307,8 @@ impl Vdso {
     /// # Errors
     ///
     /// None that is known.
+    ///
+    /// See [`clock_getres_or_syscall`](Self::clock_getres_or_syscall) for an example.
     #[inline]
     pub fn gettimeofday_or_syscall(&self) -> Result<Timeval, Errno> {
         match self.gettimeofday {
@@ -303,6 +338,30 @@ impl Vdso {
     ///
     /// `ENOSYS`: the vDSO has no such function, as always on aarch64.
     ///
+    /// ```
+    /// # use barecall::{auxv::{Auxv, Entry}, vdso::Vdso};
+    /// use barecall::Errno;
+    /// use barecall::time::ClockId;
+    /// # let mut entries = [Entry::NULL; Auxv::ROOM];
+    /// # let auxv = Auxv::read_proc(&mut entries)?;
+    /// # // SAFETY: the kernel's vector.
+    /// # let vdso = unsafe { Vdso::from_auxv(auxv) };
+    ///
+    /// match vdso.getcpu() {
+    ///     Ok((cpu, node)) => println!("on processor {cpu}, near the memory of node {node}"),
+    ///     Err(errno) => assert_eq!(errno, Errno::ENOSYS),
+    /// }
+    /// match vdso.gettimeofday_tz() {
+    ///     Ok((now, _zone)) => assert!(now.tv_sec > 0 && vdso.gettimeofday().is_ok()),
+    ///     Err(errno) => assert_eq!(errno, Errno::ENOSYS),
+    /// }
+    /// match vdso.clock_getres(ClockId::MONOTONIC) {
+    ///     Ok(fine) => assert!(fine.tv_nsec > 0),
+    ///     Err(errno) => assert_eq!(errno, Errno::ENOSYS),
+    /// }
+    /// # Ok::<(), Errno>(())
+    /// ```
+    ///
     /// Manual page: [getcpu(2)](https://man7.org/linux/man-pages/man2/getcpu.2.html).
     #[inline]
     pub fn getcpu(&self) -> Result<(u32, u32), Errno> {
@@ -321,6 +380,8 @@ impl Vdso {
     /// # Errors
     ///
     /// None that is known.
+    ///
+    /// See [`clock_getres_or_syscall`](Self::clock_getres_or_syscall) for an example.
     #[inline]
     pub fn getcpu_or_syscall(&self) -> Result<(u32, u32), Errno> {
         match self.getcpu {
@@ -386,6 +447,8 @@ impl Vdso {
     /// # Errors
     ///
     /// As [`getrandom`](Self::getrandom).
+    ///
+    /// See [`getrandom_params`](Self::getrandom_params) for an example.
     #[inline]
     pub fn getrandom_uninit<'buf>(
         &self,
@@ -408,6 +471,8 @@ impl Vdso {
     /// # Errors
     ///
     /// Those of [`system::getrandom`].
+    ///
+    /// See [`clock_getres_or_syscall`](Self::clock_getres_or_syscall) for an example.
     #[inline]
     pub fn getrandom_or_syscall(
         &self,
