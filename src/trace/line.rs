@@ -19,6 +19,8 @@ pub(in crate::trace) struct Line {
     len: usize,
     /// The number of this thread, which is how its memory is asked for.
     pub(in crate::trace) thread: u32,
+    /// A length that the kernel will write over with its own.
+    pub(in crate::trace) room: Option<u32>,
 }
 
 impl Line {
@@ -29,6 +31,7 @@ impl Line {
             buf: [0; LONGEST],
             len: 0,
             thread,
+            room: None,
         }
     }
 
@@ -271,6 +274,15 @@ impl Line {
         if len > SHOWN {
             self.text("...");
         }
+    }
+
+    /// `"data"`: all of it.
+    pub(in crate::trace) fn quote(&mut self, bytes: &[u8]) {
+        self.byte(b'"');
+        for (i, &byte) in bytes.iter().enumerate() {
+            self.escaped(byte, bytes.get(i + 1).copied());
+        }
+        self.byte(b'"');
     }
 
     /// `"path"`: what is at an address, up to its NUL.

@@ -45,7 +45,7 @@ fn flags(line: &mut Line, list: List, prefix: &str, bits: u64, mut follows: bool
     let mut left = bits;
     for last in [false, true] {
         for (flag, of) in flags() {
-            if of == 0 || left & of != of || part(of) || goes_last(flag) != last {
+            if of == 0 || left & of != of || part(of) || goes_last(prefix, flag) != last {
                 continue;
             }
             left &= !of;
@@ -69,9 +69,12 @@ fn flags(line: &mut Line, list: List, prefix: &str, bits: u64, mut follows: bool
     }
 }
 
-/// `O_DIRECTORY`, which strace has behind all the others.
-fn goes_last(name: &str) -> bool {
-    matches!(name, "DIRECTORY" | "TMPFILE")
+/// What strace has behind all the others.
+fn goes_last(prefix: &str, name: &str) -> bool {
+    matches!(
+        (prefix, name),
+        ("O_", "DIRECTORY" | "TMPFILE") | ("SOCK_", "NONBLOCK")
+    )
 }
 
 fn name(line: &mut Line, prefix: &str, name: &str) {
@@ -195,6 +198,24 @@ constants! {
     WAIT_FOR { P_ALL = 0; P_PID = 1; P_PGID = 2; P_PIDFD = 3; }
     FAMILY { AF_UNSPEC = 0; AF_UNIX = 1; AF_INET = 2; AF_INET6 = 10; AF_NETLINK = 16; AF_VSOCK = 40; }
     SOCKET { SOCK_STREAM = 1; SOCK_DGRAM = 2; SOCK_RAW = 3; SOCK_SEQPACKET = 5; }
+    SHUTDOWN { SHUT_RD = 0; SHUT_WR = 1; SHUT_RDWR = 2; }
+    LEVEL { SOL_SOCKET = 1; SOL_NETLINK = 270; }
+    SCM { SCM_RIGHTS = 1; SCM_CREDENTIALS = 2; SCM_PIDFD = 4; }
+    SO {
+        SO_DEBUG = 1; SO_REUSEADDR = 2; SO_TYPE = 3; SO_ERROR = 4; SO_DONTROUTE = 5;
+        SO_BROADCAST = 6; SO_SNDBUF = 7; SO_RCVBUF = 8; SO_KEEPALIVE = 9; SO_OOBINLINE = 10;
+        SO_NO_CHECK = 11; SO_PRIORITY = 12; SO_LINGER = 13; SO_BSDCOMPAT = 14;
+        SO_REUSEPORT = 15; SO_PASSCRED = 16; SO_PEERCRED = 17; SO_RCVLOWAT = 18;
+        SO_SNDLOWAT = 19; SO_RCVTIMEO_OLD = 20; SO_SNDTIMEO_OLD = 21; SO_BINDTODEVICE = 25;
+        SO_PEERNAME = 28; SO_TIMESTAMP_OLD = 29; SO_ACCEPTCONN = 30; SO_PEERSEC = 31;
+        SO_SNDBUFFORCE = 32; SO_RCVBUFFORCE = 33; SO_PASSSEC = 34; SO_TIMESTAMPNS_OLD = 35;
+        SO_MARK = 36; SO_TIMESTAMPING_OLD = 37; SO_PROTOCOL = 38; SO_DOMAIN = 39;
+        SO_RXQ_OVFL = 40; SO_PEEK_OFF = 42; SO_LOCK_FILTER = 44; SO_BUSY_POLL = 46;
+        SO_MAX_PACING_RATE = 47; SO_INCOMING_CPU = 49; SO_MEMINFO = 55; SO_COOKIE = 57;
+        SO_PEERGROUPS = 59; SO_ZEROCOPY = 60; SO_TXTIME = 61; SO_BINDTOIFINDEX = 62;
+        SO_RCVTIMEO_NEW = 66; SO_SNDTIMEO_NEW = 67; SO_NETNS_COOKIE = 71; SO_PASSPIDFD = 76;
+        SO_PEERPIDFD = 77;
+    }
     IOCTL {
         TCGETS = 0x5401; TIOCSCTTY = 0x540e; TIOCGPGRP = 0x540f; TIOCSPGRP = 0x5410;
         TIOCGWINSZ = 0x5413; FIONREAD = 0x541b; TIOCNOTTY = 0x5422; TIOCGSID = 0x5429;

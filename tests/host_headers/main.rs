@@ -88,10 +88,35 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
         "trace::decode::memory::entries::RECLEN",
         "where d_reclen is, without a type for the record",
     ),
+    (
+        "trace::decode::socket::DATA",
+        "where an address's own part is, without a type for it",
+    ),
+    ("trace::decode::socket::HEADER", "struct cmsghdr's size"),
+    (
+        "trace::decode::socket::LONGEST_ADDRESS",
+        "struct sockaddr_storage's size",
+    ),
+    (
+        "trace::decode::socket::LONGEST_UNIX",
+        "struct sockaddr_un's size",
+    ),
+    (
+        "trace::decode::socket::control_data::SHOWN",
+        "how many are shown",
+    ),
+    (
+        "trace::decode::socket::control_messages::SHOWN",
+        "how many are shown",
+    ),
     ("trace::filter::WORDS", "a filter's size"),
     ("trace::line::LONGEST", "a line's size"),
     ("trace::line::PATH", "how much is shown"),
     ("trace::line::SHOWN", "how much is shown"),
+    (
+        "trace::names::SCM_PIDFD",
+        "newer than libc's headers, and exported by none of the kernel's",
+    ),
     ("trace::ring::WORDS", "a line's size"),
     ("vdso::Vdso::PAGE", "the smallest page"),
     ("vdso::getrandom::CACHE_LINE", "the processor's"),

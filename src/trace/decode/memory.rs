@@ -233,9 +233,16 @@ pub(super) fn envp(line: &mut Line, address: usize) {
 }
 
 pub(super) fn iovecs(line: &mut Line, address: usize, count: usize) {
+    iovecs_upto(line, address, count, usize::MAX);
+}
+
+/// Of which so many bytes were filled.
+pub(super) fn iovecs_upto(line: &mut Line, address: usize, count: usize, mut filled: usize) {
     array(line, address, count, |line, [base, len]| {
+        let shown = filled.min(len as usize);
+        filled -= shown;
         line.text("{iov_base=");
-        line.data(base as usize, len as usize);
+        line.data(base as usize, shown);
         line.text(", iov_len=");
         line.unsigned(len);
         line.byte(b'}');

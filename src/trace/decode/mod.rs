@@ -2,6 +2,7 @@
 
 mod event;
 mod memory;
+mod socket;
 mod stat;
 
 use super::line::Line;
@@ -32,12 +33,15 @@ pub(super) enum Kind {
     Envp,
     EpollEventIn,
     IovecIn,
+    MsghdrIn,
     OpenHow,
+    OptionIn,
     Path,
     PollIn,
     RlimitIn,
     SigactionIn,
     SigsetIn,
+    SockaddrIn,
     TimespecIn,
     // Memory that it has written, or what depends on the result.
     BytesOut,
@@ -45,6 +49,9 @@ pub(super) enum Kind {
     DentsOut,
     EpollOut,
     IoctlOut,
+    MsghdrOut,
+    OptionLenOut,
+    OptionOut,
     PipeOut,
     RandomOut,
     RlimitOut,
@@ -52,6 +59,8 @@ pub(super) enum Kind {
     SiginfoOut,
     SigsetOut,
     SleptOut,
+    SockaddrOut,
+    SocklenOut,
     StatOut,
     StatxOut,
     StatusOut,
@@ -74,7 +83,9 @@ pub(super) enum Kind {
     Reboot,
     RebootMagic,
     Resource,
+    Shutdown,
     Signal,
+    SocketLevel,
     SocketType,
     WaitFor,
     Whence,
@@ -88,6 +99,7 @@ pub(super) enum Kind {
     OpenMode,
     PrctlArg,
     PrctlRest,
+    SocketOption,
     // Flags.
     AccessFlags,
     AtFlags,
@@ -154,6 +166,9 @@ impl Kind {
                 | DentsOut
                 | EpollOut
                 | IoctlOut
+                | MsghdrOut
+                | OptionLenOut
+                | OptionOut
                 | PipeOut
                 | RandomOut
                 | RlimitOut
@@ -161,6 +176,8 @@ impl Kind {
                 | SiginfoOut
                 | SigsetOut
                 | SleptOut
+                | SockaddrOut
+                | SocklenOut
                 | StatOut
                 | StatxOut
                 | StatusOut
@@ -200,8 +217,20 @@ pub(super) fn before(line: &mut Line, call: &Call) -> usize {
     let kinds = kinds(call.number.as_usize());
     let first_out = kinds.iter().position(|kind| kind.is_out());
     let told = first_out.unwrap_or(6);
+    line.room = room(line, call, kinds);
     tell(line, call, 0, told, None);
     told
+}
+
+/// A length that is both an argument and an answer.
+fn room(line: &Line, call: &Call, kinds: &[Kind]) -> Option<u32> {
+    kinds.iter().enumerate().find_map(|(i, kind)| match kind {
+        Kind::MsghdrOut => socket::namelen_in(line, arg(call, i)),
+        Kind::OptionLenOut => line.half(arg(call, i)),
+        // One that goes with an address.
+        Kind::SocklenOut if arg(call, i.wrapping_sub(1)) != 0 => line.half(arg(call, i)),
+        _ => None,
+    })
 }
 
 /// The other arguments and `)`.
@@ -276,12 +305,15 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         Kind::Envp => envp(line, value),
         Kind::EpollEventIn => epoll_ctl(line, arg(call, 1) as u32, value),
         Kind::IovecIn => iovecs(line, value, next),
+        Kind::MsghdrIn => socket::msghdr(line, value, None),
         Kind::OpenHow => open_how(line, value),
+        Kind::OptionIn => socket::option_in(line, option(call), value, next as i32),
         Kind::Path => line.string(value),
         Kind::PollIn => poll(line, value, next),
         Kind::RlimitIn => rlimit(line, value),
         Kind::SigactionIn => sigaction(line, value),
         Kind::SigsetIn => sigset(line, value),
+        Kind::SockaddrIn => socket::sockaddr(line, value, next as i32),
         Kind::TimespecIn => timespec(line, value),
 
         Kind::Clone3 => clone3(line, value, ret),
@@ -289,17 +321,22 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         // A rest that only an interrupted sleep leaves.
         Kind::SleptOut if ret != Some(INTERRUPTED) => line.pointer(value),
         Kind::SleptOut => timespec(line, value),
+        Kind::MsghdrOut => socket::msghdr_out(line, value, ret),
+        Kind::OptionLenOut | Kind::SocklenOut => socket::len_out(line, value, ret),
         // What the kernel did not write is only an address.
         _ if kind.is_out() && ret.is_none_or(is_error) => line.pointer(value),
-        Kind::BytesOut => line.data(value, ret.unwrap_or(0)),
+        // A message can be longer than what there was room for.
+        Kind::BytesOut => line.data(value, ret.unwrap_or(0).min(next)),
         Kind::DentsOut => entries(line, value, ret.unwrap_or(0)),
         Kind::EpollOut => epoll_events(line, value, ret.unwrap_or(0)),
+        Kind::OptionOut => socket::option_out(line, option(call), value, next),
         Kind::PipeOut => pair(line, value),
         Kind::RandomOut => line.random(value, ret.unwrap_or(0)),
         Kind::RlimitOut => rlimit(line, value),
         Kind::SigactionOut => sigaction(line, value),
         Kind::SiginfoOut => siginfo(line, value),
         Kind::SigsetOut => sigset(line, value),
+        Kind::SockaddrOut => socket::sockaddr_out(line, value, next),
         Kind::StatOut => stat(line, value),
         Kind::StatxOut => statx(line, value),
         Kind::StatusOut => status(line, value, ret),
@@ -350,7 +387,12 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
             _ => line.hex(low.into()),
         },
         Kind::Resource => selector(line, names::RESOURCE, low, "RLIMIT_"),
+        Kind::Shutdown => selector(line, names::SHUTDOWN, low, "SHUT_"),
         Kind::Signal => signal(line, low),
+        Kind::SocketLevel => socket::level(line, low),
+        Kind::SocketType if selected(names::SOCKET, low & 0xf).is_none() => {
+            selector(line, names::SOCKET, low, "SOCK_");
+        }
         Kind::SocketType => {
             selector(line, names::SOCKET, low & 0xf, "SOCK_");
             if low & !0xf != 0 {
@@ -391,6 +433,7 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
             _ => line.hex(wide),
         },
         Kind::PrctlRest => line.hex(wide),
+        Kind::SocketOption => socket::option(line, option(call)),
 
         Kind::AccessFlags if low & 0x200 != 0 => {
             // The bit that is AT_REMOVEDIR elsewhere.
@@ -413,6 +456,11 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         Kind::CloneFlags | Kind::MountFlags | Kind::Sa => typed(line, kind, wide),
         _ => typed(line, kind, low.into()),
     }
+}
+
+/// Level and name, as `getsockopt` and `setsockopt` have them.
+fn option(call: &Call) -> (u32, u32) {
+    (arg(call, 1) as u32, arg(call, 2) as u32)
 }
 
 /// `EINTR`, as a register has it.

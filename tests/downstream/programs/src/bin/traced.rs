@@ -81,6 +81,235 @@ fn files_and_events() {
     }
 }
 
+/// A `sockaddr` of this family, with this in it.
+fn address(family: u16, data: &[u8]) -> [u8; 132] {
+    let mut address = [0; 132];
+    let (head, tail) = address.split_at_mut(2);
+    head.copy_from_slice(&family.to_le_bytes());
+    tail[..data.len()].copy_from_slice(data);
+    address
+}
+
+/// Addresses and options of sockets. 3 is free.
+fn sockets() {
+    let null = core::ptr::null_mut::<u8>();
+    let nowhere = core::ptr::without_provenance_mut::<u8>(0x10);
+    let mut buf = [0_u8; 512];
+    let b = buf.as_mut_ptr();
+    let named = address(1, b"socket");
+    let abstracted = address(1, b"\0some\0name\"\x011");
+    let long = address(1, &[b'x'; 120]);
+    let other = address(77, b"\x01data");
+    let none = address(0, b"data");
+    let inet = address(2, &[0, 80, 127, 0, 0, 1]);
+    let (named, abstracted, long) = (named.as_ptr(), abstracted.as_ptr(), long.as_ptr());
+    let mut lens = [
+        110_u32,
+        4,
+        0,
+        1,
+        110,
+        110,
+        110,
+        -4_i32 as u32,
+        110,
+        110,
+        8,
+        200,
+        4,
+        2,
+        0,
+    ];
+    let len = |i: usize| lens.as_mut_ptr().wrapping_add(i);
+    let [a110, a4, a0, a1, b110, c110, d110, minus, e110, f110] = core::array::from_fn(len);
+    let [o8, o200, o4, _, o0] = core::array::from_fn(|i| lens.as_mut_ptr().wrapping_add(10 + i));
+    let linger = [1_i32, 5, 0, 0];
+    let linger = linger.as_ptr();
+    make! {
+        SOCKETPAIR(1, 1, 0, b);
+        SOCKETPAIR(1, 2 | 0o2004000, 0, b);
+        SOCKETPAIR(1, 1, 0, nowhere);
+        SOCKETPAIR(1, 77, 0, nowhere);
+        SOCKETPAIR(1, 0o2000401, 0, b);
+        GETPEERNAME(3, b, a110);
+        GETPEERNAME(3, b, a0);
+        GETPEERNAME(3, b, a1);
+        CLOSE(6);
+        CLOSE(5);
+        // Names.
+        SOCKET(1, 5 | 0o2004000, 0);
+        BIND(5, named, 1);
+        BIND(5, named, -1);
+        BIND(5, nowhere, 10);
+        BIND(5, null, 10);
+        BIND(5, named, 110);
+        BIND(5, named, 6);
+        CONNECT(5, abstracted, 14);
+        CONNECT(5, abstracted, 3);
+        CONNECT(5, abstracted, 110);
+        CONNECT(5, abstracted, 130);
+        CONNECT(5, long, 110);
+        CONNECT(5, long, 122);
+        CONNECT(5, long, 30);
+        CONNECT(5, other.as_ptr(), 7);
+        CONNECT(5, none.as_ptr(), 2);
+        CONNECT(5, none.as_ptr(), 6);
+        CONNECT(5, inet.as_ptr(), 16);
+        CONNECT(5, inet.as_ptr(), 15);
+        LISTEN(5, 5);
+        GETSOCKNAME(5, b, b110);
+        GETSOCKNAME(5, b, a4);
+        GETSOCKNAME(5, b, minus);
+        GETSOCKNAME(5, b, nowhere);
+        GETSOCKNAME(5, null, a4);
+        GETSOCKNAME(5, nowhere, c110);
+        GETPEERNAME(5, b, c110);
+        ACCEPT4(5, b, c110, 0o2000000);
+        SOCKET(1, 5, 0);
+        CONNECT(6, named, 9);
+        ACCEPT4(5, b, d110, 0o2004000);
+        GETPEERNAME(6, b, e110);
+        CLOSE(7);
+        ACCEPT4(5, null, null, 0o2004001);
+        ACCEPT4(5, null, null, 0);
+        CLOSE(6);
+        CLOSE(5);
+        // Datagrams.
+        SOCKET(1, 2, 0);
+        SOCKET(1, 2, 0);
+        BIND(5, abstracted, 11);
+        BIND(6, named, 2);
+        SENDTO(6, c"hello", 5, 0, abstracted, 11);
+        SENDTO(6, c"hello", 5, 0x4041, nowhere, 11);
+        SENDTO(6, nowhere, 5, 0, abstracted, 11);
+        SENDTO(6, c"hello", 5, 0, null, 0);
+        RECVFROM(5, b, 100, 2, b.wrapping_add(200), f110);
+        RECVFROM(5, b, 3, 0x20, null, null);
+        RECVFROM(5, b, 100, 0x40, b.wrapping_add(200), a110);
+        RECVFROM(5, b, 100, 0x40, nowhere, nowhere);
+        SENDTO(6, c"hello", 5, 0, abstracted, 11);
+        RECVFROM(5, b, 3, 0, b, null);
+        CLOSE(6);
+        CLOSE(5);
+        // Options.
+        GETSOCKOPT(3, 1, 3, b, o4);
+        GETSOCKOPT(3, 1, 4, b, o4);
+        GETSOCKOPT(3, 1, 0, b, o4);
+        GETSOCKOPT(3, 1, 17, b, o200);
+        GETSOCKOPT(3, 1, 13, b, o8);
+        GETSOCKOPT(3, 1, 3, b, o0);
+        GETSOCKOPT(3, 1, 20, b, d110);
+        GETSOCKOPT(3, 1, 3, nowhere, o4);
+        GETSOCKOPT(3, 1, 3, b, nowhere);
+        GETSOCKOPT(3, 1, 3, b, null);
+        GETSOCKOPT(3, 77, 3, b, o4);
+        SETSOCKOPT(3, 1, 16, linger, 4);
+        SETSOCKOPT(3, 1, 16, linger, 3);
+        SETSOCKOPT(3, 1, 16, linger, -3);
+        SETSOCKOPT(3, 1, 16, linger, 0);
+        SETSOCKOPT(3, 1, 16, nowhere, 4);
+        SETSOCKOPT(3, 1, 16, null, 4);
+        SETSOCKOPT(3, 1, 13, linger, 8);
+        SETSOCKOPT(3, 1, 13, linger, 4);
+        SETSOCKOPT(3, 1, 13, nowhere, 8);
+        SETSOCKOPT(3, 1, 20, linger, 16);
+        SETSOCKOPT(3, 1, 999, linger, 4);
+        SETSOCKOPT(3, 77, 1, linger, 4);
+        SHUTDOWN(3, 0);
+        SHUTDOWN(3, 9);
+        SHUTDOWN(3, 1);
+        SHUTDOWN(3, 2);
+        CLOSE(4);
+        CLOSE(3);
+    }
+}
+
+/// Messages, and what goes with them. 3 is free.
+fn messages() {
+    let null = core::ptr::null_mut::<u8>();
+    let nowhere = core::ptr::without_provenance_mut::<u8>(0x10);
+    let mut buf = [0_u8; 512];
+    let b = buf.as_mut_ptr().expose_provenance();
+    let name = address(1, b"\0name");
+    let name = name.as_ptr().expose_provenance();
+    let text = c"hello".as_ptr().expose_provenance();
+    let out = [text, 5, text, 1];
+    let out = out.as_ptr().expose_provenance();
+    let into = [b, 3, b + 3, 100, 0x10, 0];
+    let into = into.as_ptr().expose_provenance();
+    // Header, then level and type, then what it is.
+    let head = |kind: usize| 1 | kind << 32;
+    let pid = process::getpid().as_raw() as usize;
+    let two = [28, head(1), 1 << 32, 2, 28, head(2), pid, 0];
+    let odd = [20, head(1), 1, 0xffff];
+    let short = [3, head(1), 0, 0];
+    let long = [200, head(1), 1, 1];
+    let empty = [16, head(1), 16, 77 | 1 << 32];
+    let unknown = [20, head(99), 0, 0];
+    let [two, odd, short, long, empty, unknown] =
+        [&two[..], &odd, &short, &long, &empty, &unknown].map(|x| x.as_ptr().expose_provenance());
+    let mut control = [0_u64; 32];
+    let c = control.as_mut_ptr().expose_provenance();
+    // A `msghdr`, where it can be written.
+    let message =
+        |name, len, iov, count, control, room| [name, len, iov, count, control, room, 0_usize];
+    let plain = message(0, 0, out, 2, 0, 0);
+    let with = message(0, 0, out, 2, two, 64);
+    let flagged = [0, 0, out, 1, 0, 0, 0x4000];
+    let bad_iov = message(0, 0, 0x10, 2, 0, 0);
+    let no_iov = message(0, 0, 0, 0, 0, 0);
+    let bad_control = message(0, 0, out, 1, 0x10, 64);
+    let no_control = message(0, 0, out, 1, 0, 64);
+    let bad_name = message(0x10, 10, out, 1, 0, 0);
+    let to = message(name, 7, out, 2, 0, 0);
+    let mut from = message(b + 200, 50, into, 3, 0, 0);
+    let mut receive = message(b + 200, 50, into, 2, c, 256);
+    let mut little = message(0, 0, into, 2, c, 40);
+    let mut none = message(0, 0, into, 1, c, 10);
+    let one = [1_u32];
+    make! {
+        SOCKETPAIR(1, 1, 0, b);
+        SENDMSG(3, plain.as_ptr(), 0x4000);
+        SENDMSG(3, flagged.as_ptr(), 0);
+        RECVMSG(4, from.as_mut_ptr(), 0x40);
+        RECVMSG(4, from.as_mut_ptr(), 0x40);
+        RECVMSG(4, nowhere, 0);
+        RECVMSG(4, null, 0);
+        SENDMSG(3, nowhere, 0);
+        SENDMSG(3, null, 0);
+        SENDMSG(3, bad_iov.as_ptr(), 0);
+        SENDMSG(3, no_iov.as_ptr(), 0);
+        SENDMSG(3, bad_control.as_ptr(), 0);
+        SENDMSG(3, no_control.as_ptr(), 0);
+        SENDMSG(3, bad_name.as_ptr(), 0);
+        SETSOCKOPT(4, 1, 16, one.as_ptr(), 4);
+        SENDMSG(3, with.as_ptr(), 0);
+        RECVMSG(4, receive.as_mut_ptr(), 0x4000_0000);
+        CLOSE_RANGE(5, 7, 0);
+        SENDMSG(3, with.as_ptr(), 0);
+        RECVMSG(4, little.as_mut_ptr(), 0);
+        SENDMSG(3, with.as_ptr(), 0);
+        RECVMSG(4, none.as_mut_ptr(), 0);
+        SENDMSG(3, message(0, 0, out, 1, odd, 32).as_ptr(), 0);
+        SENDMSG(3, message(0, 0, out, 1, short, 32).as_ptr(), 0);
+        SENDMSG(3, message(0, 0, out, 1, long, 32).as_ptr(), 0);
+        SENDMSG(3, message(0, 0, out, 1, empty, 32).as_ptr(), 0);
+        SENDMSG(3, message(0, 0, out, 1, unknown, 20).as_ptr(), 0);
+        SENDMSG(3, message(0, 0, out, 1, two, 12).as_ptr(), 0);
+        CLOSE(4);
+        CLOSE(3);
+        SOCKET(1, 2, 0);
+        SENDMSG(3, to.as_ptr(), 0);
+        BIND(3, core::ptr::with_exposed_provenance::<u8>(name), 7);
+        SENDMSG(3, to.as_ptr(), 0);
+    }
+    let mut from = message(b + 200, 50, into, 2, 0, 0);
+    make! {
+        RECVMSG(3, from.as_mut_ptr(), 0x40);
+        CLOSE(3);
+    }
+}
+
 fn main(start: Start) -> i32 {
     let Some(dir) = start.args().nth(1) else {
         return 1;
@@ -214,6 +443,8 @@ fn main(start: Start) -> i32 {
         NEWFSTATAT(CWD, c"file", nowhere, 0);
     }
     files_and_events();
+    sockets();
+    messages();
     // SAFETY: the child makes calls and exits.
     match unsafe { process::fork() } {
         Ok(None) => {
