@@ -576,6 +576,9 @@ impl FusedIterator for Regions<'_, '_> {}
 /// let entry = Entry::from_bits(1 << 63 | 1 << 57 | 0x1234);
 /// assert!(entry.is_present() && entry.is_write_protected());
 /// assert_eq!(entry.frame(), Some(0x1234));
+/// assert!(!entry.is_swapped() && !entry.is_file() && !entry.is_guard());
+/// let entry = Entry::from_bits(entry.bits() | 1 << 61 | 1 << 56 | 1 << 55);
+/// assert!(entry.is_file() && entry.is_exclusive() && entry.is_soft_dirty());
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]

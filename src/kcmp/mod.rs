@@ -179,6 +179,14 @@ impl Relation {
     /// Answers about running tasks can contradict each other, so this must not
     /// be the comparator of `slice::sort_by`, which may panic on that;
     /// [`classify_by`] does not.
+    ///
+    /// ```
+    /// use barecall::kcmp::Relation;
+    /// use core::cmp::Ordering;
+    ///
+    /// assert_eq!(Relation::Less.order(), Some(Ordering::Less));
+    /// assert_eq!(Relation::Different.order(), None);
+    /// ```
     #[inline]
     pub const fn order(self) -> Option<Ordering> {
         match self {

@@ -210,6 +210,24 @@ impl ScratchFile {
     }
 
     /// Leaves the name where it is; gives the directory and the name.
+    ///
+    /// ```
+    /// use barecall::tmpfile::{Durability, TmpfileOptions};
+    /// # use barecall::fs;
+    /// # let scratch = tempfile::tempdir().unwrap();
+    /// # let path = std::ffi::CString::new(scratch.path().as_os_str().as_encoded_bytes()).unwrap();
+    /// # let dir = fs::openat(fs::CWD, &path, fs::OFlags::CLOEXEC, fs::Mode::empty())?;
+    ///
+    /// let first = TmpfileOptions::new().linkable(&dir, c".")?;
+    /// first.replace(&dir, c"name", Durability::None)?;
+    /// let second = TmpfileOptions::new().linkable(&dir, c".")?;
+    /// let exchanged = second.exchange(&dir, c"name", Durability::None)?;
+    /// // What was replaced stays, for somebody else to remove.
+    /// let (dir, name) = exchanged.old.keep();
+    /// assert!(!name.is_new());
+    /// assert_eq!(fs::statat(&dir, &name, fs::AtFlags::empty())?.st_nlink, 1);
+    /// # Ok::<(), barecall::Errno>(())
+    /// ```
     pub fn keep(self) -> (OwnedFd, ScratchName) {
         let this = ManuallyDrop::new(self);
         // SAFETY: a field of a value that is not dropped, read once.
