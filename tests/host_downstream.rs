@@ -64,6 +64,15 @@ fn check_program(way: Way, profile: &str, name: &str, program: &Path) {
         "{what}: a library"
     );
 
+    // VDS-022: it looks itself whether its constructor has run, which it must
+    // not. Here, whether there is one.
+    if name == "data" {
+        assert!(
+            readelf("-SW", program).contains(" .init_array "),
+            "{what}: no constructor"
+        );
+    }
+
     if profile != "dev" && WITHOUT_PANIC.contains(&name) {
         let symbols = readelf("-sW", program);
         assert!(
@@ -101,6 +110,61 @@ fn every_program_links_and_runs_in_every_way_on_x86_64() {
 #[test]
 fn every_program_links_and_runs_in_every_way_on_aarch64() {
     check_all_ways(host::AARCH64);
+}
+
+/// The words of `.relr.dyn`, which is what DT_RELR points to.
+#[track_caller]
+fn packed_relocations(program: &Path) -> Vec<u64> {
+    let dynamic = readelf("-dW", program);
+    let size = dynamic
+        .lines()
+        .find(|line| line.contains("(RELRSZ)"))
+        .unwrap_or_else(|| panic!("no DT_RELRSZ:\n{dynamic}"))
+        .split_whitespace()
+        .nth(2)
+        .and_then(|bytes| bytes.parse::<usize>().ok())
+        .expect("a number of bytes");
+    assert!(dynamic.contains("(RELR) "), "no DT_RELR:\n{dynamic}");
+    let sections = readelf("-SW", program);
+    let (_, section) = sections.split_once(" .relr.dyn ").expect("a section");
+    // Type, address, offset.
+    let offset = section.split_whitespace().nth(2).expect("an offset");
+    let offset = usize::from_str_radix(offset, 16).expect("hexadecimal");
+    let file = std::fs::read(program).expect("just linked");
+    file[offset..][..size]
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")))
+        .collect()
+}
+
+#[test]
+fn packed_relocations_are_applied() {
+    // GNU ld does not have it for aarch64 before binutils 2.43.
+    for (target, linker, flag) in [
+        (host::X86_64, "lld", "--pack-dyn-relocs=relr"),
+        (host::X86_64, "GNU ld", "-z,pack-relative-relocs"),
+        (host::AARCH64, "lld", "--pack-dyn-relocs=relr"),
+    ] {
+        let ways = Way::all(target, "relr");
+        let Some(&way) = (ways.iter()).find(|way| way.linker == linker && way.link == "pie") else {
+            continue;
+        };
+        let mut cargo = way.cargo("release");
+        cargo.env(
+            "RUSTFLAGS",
+            format!("{} -Clink-arg=-Wl,{flag}", way.rustflags()),
+        );
+        host::run(cargo.args(["--bin", "data", "--bin", "format"]));
+        for name in ["data", "format"] {
+            let program = way.programs("release").join(name);
+            let words = packed_relocations(&program);
+            let bitmaps = words.iter().filter(|&word| word & 1 == 1).count();
+            // Of data: one bitmap after the other, and a place between.
+            let least = if name == "data" { 3 } else { 1 };
+            assert!(bitmaps >= least, "{name}, {way:?}: {words:#x?}");
+            check_program(way, "release", name, &program);
+        }
+    }
 }
 
 fn start_program() -> PathBuf {

@@ -212,7 +212,7 @@ impl Way {
         ways
     }
 
-    fn rustflags(self) -> String {
+    pub fn rustflags(self) -> String {
         match (self.target, self.linker) {
             // rustc's own lld, the default there.
             (X86_64, "lld") => String::new(),
