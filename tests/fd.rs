@@ -186,3 +186,18 @@ mod with_std {
         );
     }
 }
+
+// ABI-011
+#[test]
+fn a_pipe_has_no_offset() {
+    let (reader, writer) = io::pipe2(PipeFlags::CLOEXEC).unwrap();
+    for fd in [&reader, &writer] {
+        for to in [
+            io::SeekFrom::Start(0),
+            io::SeekFrom::Current(0),
+            io::SeekFrom::End(0),
+        ] {
+            assert_eq!(io::lseek(fd, to), Err(Errno::ESPIPE));
+        }
+    }
+}

@@ -118,6 +118,49 @@ fn a_shared_word_wakes_another_process() {
     }
 }
 
+/// THR-009: the key of a shared word is its page, of which a huge one is many.
+#[test]
+fn two_words_of_a_huge_page_wake_their_own_waiters() {
+    const HUGE: usize = 2 << 20;
+    const MADV_COLLAPSE: i32 = 25;
+    // From hugetlbfs, where the system has such pages to give away; and one made
+    // of ordinary memory, on kernels and systems that do: else they are small
+    // pages, and what is awaited is the same.
+    let (reserved, plain) = (libc::MAP_SHARED | libc::MAP_HUGETLB, libc::MAP_SHARED);
+    for (flags, len) in [(reserved, HUGE), (plain, 2 * HUGE)] {
+        // SAFETY: a new mapping, and words of it that nothing else knows of.
+        unsafe {
+            let flags = flags | libc::MAP_ANONYMOUS;
+            let map = libc::mmap(core::ptr::null_mut(), len, 3, flags, -1, 0);
+            if map == libc::MAP_FAILED {
+                assert_ne!(flags & libc::MAP_HUGETLB, 0);
+                continue;
+            }
+            let start = map.wrapping_byte_add(map.addr().wrapping_neg() % HUGE);
+            // All its pages are there, which collapsing wants.
+            for page in (0..HUGE).step_by(4096) {
+                start.byte_add(page).cast::<u8>().write_volatile(0);
+            }
+            libc::madvise(start, HUGE, libc::MADV_HUGEPAGE);
+            libc::madvise(start, HUGE, MADV_COLLAPSE);
+            let word = |offset: usize| AtomicU32::from_ptr(start.byte_add(offset).cast());
+            // The same place in three pages of 4 KiB.
+            let words = [word(64), word(4096 + 64), word(HUGE - 4096 + 64)];
+            std::thread::scope(|scope| {
+                let waiters = words.map(|word| {
+                    scope.spawn(|| while futex::wait(word, SHARED, 0, None) == Err(Errno::EINTR) {})
+                });
+                for (word, waiter) in words.into_iter().zip(waiters) {
+                    wake_exactly(1, |n| futex::wake(word, SHARED, n));
+                    waiter.join().unwrap();
+                    assert_eq!(futex::wake(word, SHARED, u32::MAX), Ok(0));
+                }
+            });
+            assert_eq!(libc::munmap(map, len), 0);
+        }
+    }
+}
+
 #[test]
 fn waking_by_bits_wakes_who_has_one_in_common() {
     let word = AtomicU32::new(0);

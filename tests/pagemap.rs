@@ -555,9 +555,11 @@ fn an_unmapped_range_is_empty() {
     assert_eq!(scan(&inverted, 0), Ok((vec![], range.end())));
 }
 
-/// PMS-031: other requests, and other files.
+/// PMS-031: other requests, and other files. PMS-001: the number of the request,
+/// which has the size of its argument in it, and the size of what it fills.
 #[test]
 fn only_a_pagemap_can_be_scanned() {
+    assert_eq!(size_of::<PageRegion>(), 24);
     let pagemap = Pagemap::open_self().unwrap();
     // SAFETY: errors.
     unsafe {

@@ -123,6 +123,7 @@ fn reported(
     text
 }
 
+/// PRC-007: it is made on a stack of its own.
 #[test]
 fn a_program_gets_its_environment_and_no_blocked_signals() {
     let before = sigprocmask(How::BLOCK, SigSet::of(&[Signal::SIGUSR1])).unwrap();

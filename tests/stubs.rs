@@ -192,6 +192,41 @@ fn a_number_without_a_call_is_enosys() {
     }
 }
 
+// ABI-010, ABI-012
+#[test]
+fn a_bad_pointer_is_efault_wherever_it_stands() {
+    const AT_FDCWD: i32 = -100;
+    const PR_SET_NAME: u32 = 15;
+    const PR_GET_PDEATHSIG: u32 = 2;
+    const GRND_INSECURE: u32 = 4;
+    // Nothing is at the end of the address space, and these calls have no other
+    // error to give first.
+    const BAD: isize = -4096;
+    let now = [0_u64; 2];
+    let mut stat = [0_u64; 32];
+    // SAFETY: what is good is read, or large enough for what is written.
+    unsafe {
+        let fault = Err(Errno::EFAULT);
+        let (now, stat) = (&raw const now, &raw mut stat);
+        assert_eq!(syscall!(nr::PSELECT6, 1, BAD, 0, 0, now, 0), fault);
+        assert_eq!(syscall!(nr::PSELECT6, 1, 0, BAD, 0, now, 0), fault);
+        assert_eq!(syscall!(nr::PSELECT6, 1, 0, 0, BAD, now, 0), fault);
+        assert_eq!(syscall!(nr::PSELECT6, 0, 0, 0, 0, BAD, 0), fault);
+        assert_eq!(syscall!(nr::PSELECT6, 0, 0, 0, 0, now, BAD), fault);
+        assert_eq!(syscall!(nr::PPOLL, BAD, 1, now, 0, 8), fault);
+        assert_eq!(syscall!(nr::PPOLL, 0, 0, BAD, 0, 8), fault);
+        assert_eq!(syscall!(nr::PPOLL, 0, 0, now, BAD, 8), fault);
+        assert_eq!(syscall!(nr::NEWFSTATAT, AT_FDCWD, c"/", BAD, 0), fault);
+        assert_eq!(syscall!(nr::NEWFSTATAT, AT_FDCWD, BAD, stat, 0), fault);
+        assert_eq!(syscall!(nr::UNAME, BAD), fault);
+        assert_eq!(syscall!(nr::PRCTL, PR_SET_NAME, 0, 0, 0, 0), fault);
+        assert_eq!(syscall!(nr::PRCTL, PR_SET_NAME, BAD, 0, 0, 0), fault);
+        assert_eq!(syscall!(nr::PRCTL, PR_GET_PDEATHSIG, BAD, 0, 0, 0), fault);
+        assert_eq!(syscall!(nr::GETRANDOM, BAD, 16, GRND_INSECURE), fault);
+        assert_eq!(syscall!(nr::GETRANDOM, stat, 0, GRND_INSECURE), Ok(0));
+    }
+}
+
 #[test]
 fn the_first_and_the_last_errno_are_errors_and_minus_4096_is_not() {
     let reg = |ret: isize| std::ptr::without_provenance_mut(ret as usize);

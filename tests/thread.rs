@@ -64,7 +64,8 @@ impl Counts {
     }
 }
 
-/// THR-001
+/// THR-001; and PRC-007, a `clone` with a stack of its own, which is given what
+/// it runs and finds the words for its number on either processor.
 #[test]
 fn a_thread_is_of_this_process_and_gives_its_value_back() {
     // SAFETY: no call into std.

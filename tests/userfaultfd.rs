@@ -255,8 +255,8 @@ fn a_partial_copy_has_its_count_and_then_its_cause() {
     assert_eq!(bytes, [5, 5, 0, 5]);
 }
 
-/// UFD-070 to UFD-073; and what userfaultfd-rs loses: the count of a partial
-/// zeropage.
+/// UFD-070, UFD-071, UFD-072, UFD-073; and what userfaultfd-rs loses: the count
+/// of a partial zeropage.
 #[test]
 fn a_partial_zeropage_has_its_count_and_then_its_cause() {
     let uffd = plain();
