@@ -366,3 +366,43 @@ fn all_pages_of_a_process_are_locked_and_unlocked() {
         assert!(!locked());
     });
 }
+
+#[test]
+fn some_pages_are_locked_and_unlocked() {
+    use mm::{mlock2, munlock};
+    common::in_child(|| {
+        let pages = Pages::new(RW);
+        let locked = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+            let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+            kib.parse::<usize>().unwrap() << 10
+        };
+        // SAFETY: takes a number.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let at = |i: usize| pages.at(i * page).cast::<c_void>().cast_const();
+        assert_eq!(locked(), 0);
+        mlock2(at(0), 3 * page, MlockFlags::empty()).unwrap();
+        // Locks do not add up.
+        mlock2(at(1), page, MlockFlags::ONFAULT).unwrap();
+        assert_eq!(locked(), 3 * page);
+        // From within a page to within the next is both.
+        munlock(at(1).wrapping_byte_add(page / 2), page).unwrap();
+        assert_eq!(locked(), page);
+        munlock(at(0), 3 * page).unwrap();
+        munlock(at(0), 3 * page).unwrap();
+        munlock(at(0), 0).unwrap();
+        assert_eq!(locked(), 0);
+
+        let wrapped = core::ptr::without_provenance(page.wrapping_neg());
+        assert_eq!(munlock(wrapped, 2 * page), Err(Errno::EINVAL));
+        mlock2(at(0), 4 * page, MlockFlags::empty()).unwrap();
+        // SAFETY: a page of this mapping.
+        unsafe { mm::munmap(at(2).cast_mut(), page) }.unwrap();
+        // What is before the hole is unlocked all the same.
+        assert_eq!(munlock(at(0), 4 * page), Err(Errno::ENOMEM));
+        assert_eq!(locked(), page);
+        munlock(at(3), page).unwrap();
+        assert_eq!(locked(), 0);
+    });
+}

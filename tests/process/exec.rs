@@ -193,6 +193,60 @@ fn execveat_finds_the_program_from_a_directory_or_is_given_it() {
     assert_eq!(answer, if knows { Ok(()) } else { Err(Errno::EINVAL) });
 }
 
+#[test]
+fn a_program_is_searched_for_in_one_directory_after_the_other() {
+    common::in_child(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).into_os_string().into_encoded_bytes();
+        for name in ["program", "bad"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        // What cannot be executed: `bad/me` is a directory.
+        std::fs::create_dir(dir.path().join("bad/me")).unwrap();
+        std::os::unix::fs::symlink("circle", dir.path().join("circle")).unwrap();
+        let me = CString::new(path("program/me")).unwrap();
+        std::os::unix::fs::symlink("/proc/self/exe", dir.path().join("program/me")).unwrap();
+
+        let dirs = |all: &[&[u8]]| all.join(&b':');
+        let (none, bad, circle) = (path("none"), path("bad"), path("circle"));
+        let (program, file, long) = (path("program"), path("program/me"), vec![b'x'; 5000]);
+        let search = |name: &CStr, dirs: &[u8]| {
+            let argv = CStrings::new([name]);
+            process::execve_search(name, dirs, argv.as_array(), CStrArray::EMPTY)
+        };
+        let no_such = dirs(&[&none, &file, &long, &circle]);
+        assert_eq!(search(c"me", &no_such), Errno::ENOENT);
+        assert_eq!(search(c"me", &[]), Errno::ENOENT);
+        assert_eq!(search(c"", &program), Errno::ENOENT);
+        // It is remembered, whatever else is not there.
+        assert_eq!(search(c"me", &dirs(&[&none, &bad, &none])), Errno::EACCES);
+        // With a slash there is one place only.
+        assert_eq!(search(c"./me", &program), Errno::ENOENT);
+        // A directory is not searched for what the kernel can say of no path.
+        let name = CString::new(vec![b'x'; 300]).unwrap();
+        assert_eq!(search(&name, &program), Errno::ENOENT);
+
+        if !common::under_qemu_user() {
+            let run = |name: &CStr, dirs: &[u8]| {
+                end(start(|| {
+                    let args = args(c"exec::seven");
+                    process::execve_search(name, dirs, args.as_array(), CStrArray::EMPTY).raw()
+                }))
+            };
+            let seven = WaitStatus::Exited(7);
+            let all = dirs(&[&none, &bad, &long, &program, &none]);
+            assert_eq!(run(c"me", &all), seven);
+            assert_eq!(run(&me, &none), seven);
+            // An empty directory is this one, at either end and between.
+            process::chdir(&CString::new(program.clone()).unwrap()).unwrap();
+            for dirs in [&b""[..], b":/none", b"/none:", b"/none::/none"] {
+                assert_eq!(run(c"me", dirs), seven);
+            }
+            process::chdir(c"/").unwrap();
+        }
+    });
+}
+
 /// PRC-050, PRC-051, PRC-062
 #[test]
 fn what_is_no_regular_file_is_not_executed() {

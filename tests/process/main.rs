@@ -6,6 +6,7 @@ mod common;
 mod clone;
 mod creds;
 mod exec;
+mod own;
 mod pidfd;
 mod place;
 mod session;
