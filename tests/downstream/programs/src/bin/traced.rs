@@ -183,12 +183,12 @@ fn sockets() {
         SENDTO(6, c"hello", 5, 0x4041, nowhere, 11);
         SENDTO(6, nowhere, 5, 0, abstracted, 11);
         SENDTO(6, c"hello", 5, 0, null, 0);
-        RECVFROM(5, b, 100, 2, b.wrapping_add(200), f110);
-        RECVFROM(5, b, 3, 0x20, null, null);
+        RECVFROM(5, b, 100, 0x42, b.wrapping_add(200), f110);
+        RECVFROM(5, b, 3, 0x60, null, null);
         RECVFROM(5, b, 100, 0x40, b.wrapping_add(200), a110);
         RECVFROM(5, b, 100, 0x40, nowhere, nowhere);
         SENDTO(6, c"hello", 5, 0, abstracted, 11);
-        RECVFROM(5, b, 3, 0, b, null);
+        RECVFROM(5, b, 3, 0x40, b, null);
         CLOSE(6);
         CLOSE(5);
         // Options.
@@ -240,8 +240,8 @@ fn messages() {
     // Header, then level and type, then what it is.
     let head = |kind: usize| 1 | kind << 32;
     let pid = process::getpid().as_raw() as usize;
-    let two = [28, head(1), 1 << 32, 2, 28, head(2), pid, 0];
-    let odd = [20, head(1), 1, 0xffff];
+    let two = [28, head(1), 3 | 4 << 32, 3, 28, head(2), pid, 0];
+    let odd = [20, head(1), 3, 0xffff];
     let short = [3, head(1), 0, 0];
     let long = [200, head(1), 1, 1];
     let empty = [16, head(1), 16, 77 | 1 << 32];
@@ -284,12 +284,12 @@ fn messages() {
         SENDMSG(3, bad_name.as_ptr(), 0);
         SETSOCKOPT(4, 1, 16, one.as_ptr(), 4);
         SENDMSG(3, with.as_ptr(), 0);
-        RECVMSG(4, receive.as_mut_ptr(), 0x4000_0000);
+        RECVMSG(4, receive.as_mut_ptr(), 0x4000_0040);
         CLOSE_RANGE(5, 7, 0);
         SENDMSG(3, with.as_ptr(), 0);
-        RECVMSG(4, little.as_mut_ptr(), 0);
+        RECVMSG(4, little.as_mut_ptr(), 0x40);
         SENDMSG(3, with.as_ptr(), 0);
-        RECVMSG(4, none.as_mut_ptr(), 0);
+        RECVMSG(4, none.as_mut_ptr(), 0x40);
         SENDMSG(3, message(0, 0, out, 1, odd, 32).as_ptr(), 0);
         SENDMSG(3, message(0, 0, out, 1, short, 32).as_ptr(), 0);
         SENDMSG(3, message(0, 0, out, 1, long, 32).as_ptr(), 0);
