@@ -177,6 +177,25 @@ fn a_program_that_cannot_run_is_127_or_126() {
     }
 }
 
+/// The others hand it to a shell, as `execvp` does; we leave that to a `#!`.
+#[test]
+fn a_script_that_names_no_interpreter_is_not_executable() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script");
+    std::fs::write(&script, "exit 9\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (init, expected) in [
+        (Init::Ours, 126),
+        (Init::Tini, 9),
+        (Init::OursAsDumb, 126),
+        (Init::Dumb, 9),
+    ] {
+        let status = init.command().arg(&script).status().unwrap();
+        assert_eq!(status.code(), Some(expected), "{init:?}");
+    }
+}
+
 #[test]
 fn every_signal_that_can_be_forwarded_is() {
     // Not KILL, STOP, CHLD; not what tini keeps for its own faults; and job

@@ -2,7 +2,8 @@
 //! signals to it, reaps what is left over, and ends as the program ends.
 //!
 //! It waits in one `read` of a signalfd, and wakes for nothing else. Without
-//! options it behaves as `tini` does, with `-S` as `dumb-init` does.
+//! options it behaves as `tini` does, with `-S` as `dumb-init` does; but a
+//! script needs its `#!` line, as they leave one without to a shell.
 #![no_std]
 #![no_main]
 
