@@ -158,26 +158,28 @@ fn a_pointer_from_mmap_is_good_for_the_memory() {
 // ABI-001
 #[test]
 fn all_six_arguments_arrive_in_order() {
+    // Whole pages on every machine, of which some have 16 and 64 KiB.
+    const STEP: usize = 0x1_0000;
     let (fd, view) = file_and_view();
     // SAFETY: another view of the file, at an address that is free, since the
     // kernel just chose and gave it back.
     unsafe {
-        let hint = syscall_ptr!(nr::MMAP, 0, PAGE, 0, MAP_PRIVATE_ANONYMOUS, -1, 0).unwrap();
-        syscall!(nr::FTRUNCATE, fd, 2 * PAGE).unwrap();
+        let hint = syscall_ptr!(nr::MMAP, 0, STEP, 0, MAP_PRIVATE_ANONYMOUS, -1, 0).unwrap();
+        syscall!(nr::FTRUNCATE, fd, 2 * STEP).unwrap();
         const MAP_FIXED: u32 = 0x10;
         let at = syscall_ptr!(
             nr::MMAP,
             hint,
-            PAGE,
+            STEP,
             PROT_READ_WRITE,
             MAP_SHARED | MAP_FIXED,
             fd,
-            PAGE
+            STEP
         );
         assert_eq!(at, Ok(hint));
         hint.cast::<u8>().write(b'q');
         let mut byte = 0_u8;
-        syscall!(nr::PREAD64, fd, &raw mut byte, 1, PAGE).unwrap();
+        syscall!(nr::PREAD64, fd, &raw mut byte, 1, STEP).unwrap();
         assert_eq!((byte, view[0]), (b'q', 0));
     }
 }

@@ -211,7 +211,7 @@ fn what_a_descriptor_cannot_do_its_maps_cannot() {
 #[test]
 fn a_file_too_large_for_memory_is_enomem() {
     let memfd = ANY.create(c"x").unwrap();
-    memfd.set_len(i64::MAX as u64 & !0xfff).unwrap();
+    memfd.set_len(i64::MAX as u64 & !0xffff).unwrap();
     let map = SharedMap::new(&memfd, Access::Read, None);
     assert_eq!(map.unwrap_err(), Errno::ENOMEM);
     let frozen = memfd.freeze().unwrap();

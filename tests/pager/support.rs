@@ -98,7 +98,7 @@ pub fn died_by(body: fn()) -> i32 {
 }
 
 pub fn staging() -> Vec<u8> {
-    vec![0xee; 64 << 10]
+    vec![0xee; 32 * page_size()]
 }
 
 /// Stops the pager when dropped, so that a failing test does not hang.
