@@ -95,14 +95,17 @@ pub type UnknownFault<'u> = Fault<'u, reason::Unknown>;
 /// const BLOCK: usize = 4 * PAGE;
 /// let options = UserfaultfdOptions::new().blocking(true).require(Features::THREAD_ID);
 /// let uffd = options.open_any()?.userfaultfd;
-/// let region = MappedRegion::anonymous(&uffd, 2 * BLOCK, RegisterModes::MISSING)?;
+/// let region = MappedRegion::anonymous(&uffd, 3 * BLOCK, RegisterModes::MISSING)?;
+/// // Blocks are aligned; a mapping begins at any page.
+/// let start = region.range().start();
+/// let first = start.next_multiple_of(BLOCK) - start;
 ///
 /// thread::scope(|scope| {
-///     let writer = scope.spawn(|| region.write_at(&[1], PAGE + 10));
+///     let writer = scope.spawn(|| region.write_at(&[1], first + PAGE + 10));
 ///     let parked = match uffd.read_event()? {
 ///         Event::Missing(fault) => {
 ///             assert!(fault.is_write() && fault.thread_id() != Some(process::id()));
-///             assert_eq!(fault.page(PAGE).start(), region.range().start() + PAGE);
+///             assert_eq!(fault.page(PAGE).start(), start + first + PAGE);
 ///             assert!(region.range().contains(fault.address()));
 ///             // Not received yet. The thread waits, the handler does not.
 ///             fault.park()
@@ -120,7 +123,7 @@ pub type UnknownFault<'u> = Fault<'u, reason::Unknown>;
 ///     assert_eq!(writer.join().unwrap(), 1);
 ///
 ///     // The other block: filled by a request of one's own, which wakes.
-///     let reader = scope.spawn(|| region.read_at(&mut [0], BLOCK));
+///     let reader = scope.spawn(|| region.read_at(&mut [0], first + BLOCK));
 ///     match uffd.read_event()? {
 ///         Event::Missing(fault) => {
 ///             let block = fault.page(BLOCK).start();
@@ -133,7 +136,7 @@ pub type UnknownFault<'u> = Fault<'u, reason::Unknown>;
 ///     Ok::<(), barecall::Errno>(())
 /// })?;
 /// let mut contents = [0; 3];
-/// region.read_at(&mut contents, PAGE + 9);
+/// region.read_at(&mut contents, first + PAGE + 9);
 /// assert_eq!(contents, [7, 1, 7]);
 /// # Ok::<(), barecall::Errno>(())
 /// ```
