@@ -60,6 +60,11 @@ impl Counts {
     #[track_caller]
     fn are_back(&self) {
         self.wait_for_threads();
+        // What is really left stays.
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while counts() != *self && std::time::Instant::now() < end {
+            thread::sched_yield();
+        }
         assert_eq!(counts(), *self);
     }
 }
