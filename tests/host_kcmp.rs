@@ -24,26 +24,10 @@ fn under_strace(test: &str, part: &str) -> Option<(Output, String)> {
         host::missing("strace");
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    let output = Command::new("strace")
-        .args([
-            "-f",
-            "-qq",
-            "-e",
-            "trace=kcmp,fcntl",
-            "-e",
-            "signal=none",
-            "-o",
-        ])
-        .arg(&log)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .output()
-        .unwrap();
+    let options = ["-e", "trace=kcmp,fcntl"];
+    let (output, log) = host::under_strace(&options, test, &[(PART, part.as_ref())]);
     assert!(output.status.success(), "{output:?}");
-    Some((output, std::fs::read_to_string(log).unwrap()))
+    Some((output, log))
 }
 
 #[test]

@@ -11,7 +11,6 @@ use barecall::process::getppid;
 use barecall::time::ClockId;
 use barecall::userfaultfd::{Features, MappedRegion, RegisterModes, UserfaultfdOptions};
 use barecall::vdso::Vdso;
-use std::process::Command;
 use std::thread;
 use uffd::page_size;
 
@@ -108,18 +107,8 @@ fn run_part(part: &str) {
 /// The names of the calls from the first `getppid` to the last one, and the
 /// `getppid` between.
 fn calls(test: &str, part: &str) -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-e", "signal=none", "-o"])
-        .arg(&log)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .output()
-        .unwrap();
+    let (output, log) = host::under_strace(&[], test, &[(PART, part.as_ref())]);
     assert!(output.status.success(), "{part}: {output:?}");
-    let log = std::fs::read_to_string(log).unwrap();
     let lines: Vec<(&str, &str)> = log
         .lines()
         .filter_map(|line| {

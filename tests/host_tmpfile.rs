@@ -187,21 +187,10 @@ fn run_part(part: &str) {
 
 /// Runs a part of a test of this file under strace; the log.
 fn strace(test: &str, part: &str, dir: &Path, inject: &[String]) -> (Output, String) {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-e", "signal=none", "-o"]);
-    strace.arg(log.path());
-    for inject in inject {
-        strace.args(["-e", &format!("inject={inject}")]);
-    }
-    let output = strace
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .env(DIR, dir)
-        .output()
-        .unwrap();
-    (output, std::fs::read_to_string(log.path()).unwrap())
+    let inject: Vec<String> = inject.iter().map(|i| format!("--inject={i}")).collect();
+    let options: Vec<&str> = inject.iter().map(String::as_str).collect();
+    let environment = [(PART, part.as_ref()), (DIR, dir.as_os_str())];
+    host::under_strace(&options, test, &environment)
 }
 
 /// The calls between the marks, as (name, how many of the kind the thread has

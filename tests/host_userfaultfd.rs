@@ -64,18 +64,9 @@ fn strace_decodes_what_was_meant() {
     if !host::have("strace") {
         return host::missing("strace");
     }
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=userfaultfd,ioctl"])
-        .args(["-e", "signal=none", "-o"])
-        .arg(&log)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "strace_decodes_what_was_meant"])
-        .args(["--nocapture", "--test-threads=1"])
-        .env(PART, "1")
-        .output()
-        .unwrap();
+    let options = ["-e", "trace=userfaultfd,ioctl"];
+    let test = "strace_decodes_what_was_meant";
+    let (output, log) = host::under_strace(&options, test, &[(PART, "1".as_ref())]);
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     let numbers = said
@@ -88,7 +79,6 @@ fn strace_decodes_what_was_meant() {
     let at = |index: usize| format!("{:#x}", first + index * size);
     let range = |index, len: usize| format!("{{start={}, len={len:#x}}}", at(index));
 
-    let log = std::fs::read_to_string(log).unwrap();
     let mut rest = log.as_str();
     let mut expect = |pieces: &[&str]| {
         let found = rest

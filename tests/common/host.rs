@@ -2,6 +2,7 @@
 //! development machine. Each test file takes its own part of it.
 #![allow(dead_code)]
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -170,6 +171,27 @@ pub fn example_fails(name: &str, args: &[&str], why: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{args:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.starts_with(why), "{args:?}: {said}");
+}
+
+/// Runs a test of the calling file again, alone and under strace, with options
+/// of strace and an environment that tells which part of it to be. Gives what
+/// it printed, and strace's log.
+pub fn under_strace(
+    options: &[&str],
+    test: &str,
+    environment: &[(&str, &OsStr)],
+) -> (Output, String) {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-e", "signal=none", "-o"])
+        .arg(log.path())
+        .args(options)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    (output, std::fs::read_to_string(log.path()).unwrap())
 }
 
 /// How tests/downstream/programs is built.
