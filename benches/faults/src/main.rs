@@ -39,6 +39,27 @@ struct Shared<'t>(&'t Task);
 // thread that touches.
 unsafe impl Sync for Shared<'_> {}
 
+/// Touches the memory, while a thread on the task's processor serves: `serve`
+/// takes one event and fills a block.
+fn threaded(task: &Task, serve: impl Fn(&Task) + Sync) {
+    // What is timed begins when the handler is where it should be.
+    let begin = std::sync::Barrier::new(2);
+    let served = Shared(task);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let served = &served;
+            let task = served.0;
+            run_on(task.cpu);
+            begin.wait();
+            for _ in 0..task.len / task.block {
+                serve(task);
+            }
+        });
+        begin.wait();
+        task.touch();
+    });
+}
+
 fn run_on(cpu: usize) {
     let mut only = barecall::thread::CpuSet::<16>::default();
     assert!(only.insert(cpu), "a processor beyond those of a set");

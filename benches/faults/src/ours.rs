@@ -5,7 +5,6 @@ use barecall::userfaultfd::{
     ContinueFlags, CopyFlags, Event, Features, MoveFlags, PageRange, RegisterModes, Userfaultfd,
     UserfaultfdOptions, ZeroFlags,
 };
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 fn open(task: &Task, features: Features) -> Userfaultfd {
@@ -46,31 +45,16 @@ fn fill(uffd: &Userfaultfd, task: &Task, address: usize) {
 
 pub fn threaded(task: &Task) {
     let uffd = open(task, Features::empty());
-    let (cpu, blocks) = (task.cpu, task.len / task.block);
-    // What is timed begins when the handler is where it should be.
-    let begin = Barrier::new(2);
-    let served = crate::Shared(task);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let served = &served;
-            crate::run_on(cpu);
-            begin.wait();
-            for _ in 0..blocks {
-                match uffd.read_event().expect("an event") {
-                    Event::Missing(fault) => {
-                        fill(&uffd, served.0, fault.address());
-                        fault.resolved();
-                    }
-                    Event::Minor(fault) => {
-                        fill(&uffd, served.0, fault.address());
-                        fault.resolved();
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        });
-        begin.wait();
-        task.touch();
+    crate::threaded(task, |task| match uffd.read_event().expect("an event") {
+        Event::Missing(fault) => {
+            fill(&uffd, task, fault.address());
+            fault.resolved();
+        }
+        Event::Minor(fault) => {
+            fill(&uffd, task, fault.address());
+            fault.resolved();
+        }
+        other => panic!("{other:?}"),
     });
 }
 

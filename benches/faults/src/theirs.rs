@@ -1,7 +1,6 @@
 //! By userfaultfd-rs.
 
 use crate::tasks::{Fill, Task};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use userfaultfd::{Event, FeatureFlags, RegisterMode, Uffd, UffdBuilder};
 
@@ -40,24 +39,9 @@ fn fill(uffd: &Uffd, task: &Task, address: usize) {
 
 pub fn threaded(task: &Task) {
     let uffd = open(task, FeatureFlags::empty());
-    let (cpu, blocks) = (task.cpu, task.len / task.block);
-    // What is timed begins when the handler is where it should be.
-    let begin = Barrier::new(2);
-    let served = crate::Shared(task);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let served = &served;
-            crate::run_on(cpu);
-            begin.wait();
-            for _ in 0..blocks {
-                match uffd.read_event().expect("an event") {
-                    Some(Event::Pagefault { addr, .. }) => fill(&uffd, served.0, addr as usize),
-                    other => panic!("{other:?}"),
-                }
-            }
-        });
-        begin.wait();
-        task.touch();
+    crate::threaded(task, |task| match uffd.read_event().expect("an event") {
+        Some(Event::Pagefault { addr, .. }) => fill(&uffd, task, addr as usize),
+        other => panic!("{other:?}"),
     });
 }
 
