@@ -3,6 +3,9 @@
 //!
 //! Needs both installed (`apt-get install tini dumb-init`), and a shell.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -87,7 +90,6 @@ impl Init {
 
     /// Starts a script that says `ready` before it is sent anything.
     fn start(self, script: &str) -> (Child, impl Fn() -> String) {
-        use std::io::{BufRead as _, BufReader};
         let mut child = self
             .command()
             .args(["sh", "-c", script])
@@ -263,7 +265,7 @@ fn job_control_stops_the_program_and_in_a_session_init_too() {
                 if with_init {
                     eventually("init stops", || state(child.id()) == 'T');
                 } else {
-                    assert_eq!(state(child.id()), 'S', "{init:?}");
+                    eventually("init waits", || state(child.id()) == 'S');
                 }
                 kill(&child, libc::SIGCONT);
                 eventually("init goes on", || state(child.id()) != 'T');
@@ -276,6 +278,163 @@ fn job_control_stops_the_program_and_in_a_session_init_too() {
                 );
             }
         }
+    }
+}
+
+/// A terminal: the end of who types, and the end of who listens.
+fn terminal() -> (File, OwnedFd) {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: new descriptors, each with one owner.
+    unsafe {
+        let typing = libc::posix_openpt(flags);
+        assert!(typing >= 0 && libc::unlockpt(typing) == 0);
+        let listening = libc::ioctl(typing, libc::TIOCGPTPEER, flags);
+        assert!(listening >= 0);
+        (
+            File::from_raw_fd(typing),
+            OwnedFd::from_raw_fd(listening as _),
+        )
+    }
+}
+
+/// Whom the terminal belongs to when init starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Session {
+    /// To init, which leads its session.
+    Own,
+    /// To the session of another process, in which init is in the background.
+    Background,
+}
+
+/// Starts a script on a terminal. Gives the end of who types, what was started
+/// (init, or its parent), and what reads the next line.
+fn on_terminal(
+    init: Init,
+    session: Session,
+    script: &str,
+) -> (File, Child, impl FnMut() -> String) {
+    let (typing, listening) = terminal();
+    let mut command = init.command();
+    command
+        .args(["sh", "-c", script])
+        .stdin(listening)
+        .stdout(Stdio::piped());
+    // SAFETY: system calls only, in a child with one thread.
+    unsafe {
+        command.pre_exec(move || {
+            assert!(libc::setsid() >= 0 && libc::ioctl(0, libc::TIOCSCTTY, 0) == 0);
+            if session == Session::Background {
+                match libc::fork() {
+                    0 => assert!(libc::setpgid(0, 0) == 0),
+                    child => {
+                        // `spawn` waits for the end of a pipe among these.
+                        libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0);
+                        let mut status = 0;
+                        while libc::waitpid(child, &mut status, 0) != child {}
+                        libc::_exit(libc::WEXITSTATUS(status));
+                    }
+                }
+            }
+            Ok(())
+        })
+    };
+    let mut child = command.spawn().expect("start");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    (typing, child, move || {
+        lines.next().unwrap_or(Ok(String::new())).expect("a line")
+    })
+}
+
+#[test]
+fn the_program_gets_the_terminal_that_init_had() {
+    for pair in PAIRS {
+        for session in [Session::Own, Session::Background] {
+            let outcomes = pair.map(|init| {
+                let script = "cat /proc/$$/stat /proc/$PPID/stat";
+                let (_typing, mut child, mut next) = on_terminal(init, session, script);
+                let [program, its_init] = [next(), next()].map(|stat| {
+                    let (pid, rest) = stat.split_once(' ').expect("a number");
+                    let rest = rest.rsplit(") ").next().expect("a state");
+                    let numbers = rest.split(' ').skip(1).take(5);
+                    let numbers: Vec<i64> = numbers.map(|n| n.parse().unwrap()).collect();
+                    (pid.parse::<i64>().unwrap(), numbers)
+                });
+                assert_eq!(child.wait().unwrap().code(), Some(0), "{init:?}");
+                let (pid, numbers) = program;
+                let [_, group, its_session, tty, foreground] = numbers[..] else {
+                    panic!("{numbers:?}");
+                };
+                let (init_pid, numbers) = its_init;
+                [
+                    ("leads its group", group == pid),
+                    ("leads its session", its_session == pid),
+                    ("is in init's session", its_session == numbers[2]),
+                    ("has a terminal", tty != 0),
+                    ("is in the foreground", foreground == group),
+                    ("init leads its session", numbers[2] == init_pid),
+                    ("init has a terminal", numbers[3] != 0),
+                ]
+            });
+            assert_eq!(outcomes[0], outcomes[1], "{pair:?}: {session:?}");
+            // A session of its own has the terminal if nobody else's has it.
+            let own = pair[1] == Init::Dumb;
+            let expected = !own || session == Session::Own;
+            assert_eq!(outcomes[0][3].1, expected, "{pair:?}: {session:?}");
+            assert_eq!(outcomes[0][4].1, expected, "{pair:?}: {session:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_typed_and_a_hangup_reach_the_program() {
+    for pair in PAIRS {
+        for (typed, signal) in [("\x03", "INT"), ("\x1c", "QUIT"), ("", "HUP")] {
+            let outcomes = pair.map(|init| {
+                let script = format!(
+                    "trap 'echo got; exit 42' {signal}; echo ready; while :; do sleep 0.01; done"
+                );
+                let (mut typing, mut child, mut next) = on_terminal(init, Session::Own, &script);
+                assert_eq!(next(), "ready", "{init:?}");
+                typing.write_all(typed.as_bytes()).unwrap();
+                if typed.is_empty() {
+                    drop(typing);
+                }
+                (next(), child.wait().unwrap().code())
+            });
+            assert_eq!(outcomes[0], outcomes[1], "{pair:?}: {signal}");
+            assert_eq!(
+                outcomes[0],
+                ("got".to_string(), Some(42)),
+                "{pair:?}: {signal}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_stops_the_program_from_the_terminal_stops_not_init() {
+    for init in PAIRS[0] {
+        let script = "echo $$ $PPID; exec sleep 1000";
+        let (mut typing, mut child, mut next) = on_terminal(init, Session::Own, script);
+        let pids = next();
+        let (program, its_init) = pids.split_once(' ').expect("two");
+        let [program, its_init]: [u32; 2] = [program, its_init].map(|pid| pid.parse().unwrap());
+        typing.write_all(b"\x1a").unwrap();
+        eventually("the program stops", || state(program) == 'T');
+        eventually("init waits", || state(its_init) == 'S');
+        kill(&child, libc::SIGCONT);
+        eventually("the program goes on", || state(program) != 'T');
+        typing.write_all(b"\x03").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{init:?}");
+    }
+    // In a session of its own nobody could make it go on: it is not stopped.
+    for init in PAIRS[1] {
+        let script = "trap 'echo got; exit 42' INT; echo ready; while :; do sleep 0.01; done";
+        let (mut typing, mut child, mut next) = on_terminal(init, Session::Own, script);
+        assert_eq!(next(), "ready", "{init:?}");
+        typing.write_all(b"\x1a\x03").unwrap();
+        assert_eq!(next(), "got", "{init:?}");
+        assert_eq!(child.wait().unwrap().code(), Some(42), "{init:?}");
     }
 }
 
