@@ -1,5 +1,5 @@
 //! Threads that read, write, discard, move, unmap and fork at random, against a
-//! model of every byte. `BARECALL_STRESS_SECONDS` for longer than a moment.
+//! model of every byte, for as many seconds as `BARECALL_STRESS_SECONDS` says.
 
 use crate::common;
 use crate::support::*;
@@ -36,6 +36,7 @@ impl Random {
     }
 }
 
+/// How long to go on: a moment, where nobody says.
 pub fn duration() -> Duration {
     let seconds = std::env::var("BARECALL_STRESS_SECONDS").ok();
     Duration::from_secs_f64(seconds.and_then(|text| text.parse().ok()).unwrap_or(1.5))

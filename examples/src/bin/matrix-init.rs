@@ -232,7 +232,13 @@ fn run(line: &mut [u8]) {
 
 /// Starts a program in a session of its own. `argv` ends with a null pointer.
 fn spawn(path: &CStr, argv: &[*const c_char; 16]) -> Result<Pid, Errno> {
-    let environment = CStrings::new([c"PATH=/bin", c"HOME=/", c"TMPDIR=/tmp", c"EMULATED=1"]);
+    let environment = CStrings::new([
+        c"PATH=/bin",
+        c"HOME=/",
+        c"TMPDIR=/tmp",
+        c"EMULATED=1",
+        c"BARECALL_STRESS_SECONDS=60",
+    ]);
     // What a child's end sends is waited for, not lost.
     signal::sigprocmask(How::BLOCK, CHILD)?;
     // SAFETY: a process with one thread; the child ends in execve or exit.
