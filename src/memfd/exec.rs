@@ -19,6 +19,7 @@ use crate::process::{CStrArray, ExecveatFlags, execveat};
 /// [`inherit`](super::MemfdOptions::inherit), or clear the flag with
 /// [`io::fcntl_setfd`](crate::io::fcntl_setfd). The same goes for every format
 /// of binfmt_misc, and for programs of other processors that run through it.
+/// (`/dev/fd` may be needed by any program: [`execveat`] says where.)
 ///
 /// # Errors
 ///

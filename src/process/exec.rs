@@ -272,12 +272,17 @@ flags! {
 /// interpreter, as `/dev/fd/N`. That fails with `ENOENT` if the descriptor is
 /// close-on-exec.
 ///
+/// Any program is `ENOENT` in Debian's Linux 5.10.223 without a `/dev/fd`,
+/// as in an initramfs: its security module TOMOYO looks the name up. devtmpfs
+/// has no such link; who mounts it makes one to `/proc/self/fd`.
+///
 /// # Errors
 ///
 /// As [`execve`]; `EINVAL`: an unknown flag. `ELOOP`: see
 /// [`ExecveatFlags::SYMLINK_NOFOLLOW`]. `ENOENT`: an empty path without
-/// [`ExecveatFlags::EMPTY_PATH`]. `ENOTDIR`: a relative path, from what is no
-/// directory. `EACCES`: the descriptor is a directory, or not executable.
+/// [`ExecveatFlags::EMPTY_PATH`], or see above. `ENOTDIR`: a relative path,
+/// from what is no directory. `EACCES`: the descriptor is a directory, or not
+/// executable.
 ///
 /// ```
 /// use barecall::Errno;

@@ -164,6 +164,10 @@ fn prepare() {
             say(format_args!("cannot mount {target:?}: {errno}"));
         }
     }
+    // As udev has it: scripts and some kernels look descriptors up there.
+    if let Err(errno) = fs::symlinkat(c"/proc/self/fd", CWD, c"/dev/fd") {
+        say(format_args!("cannot link /dev/fd: {errno}"));
+    }
     // Nobody types on this console: who reads shall see the end at once.
     if let Ok(null) = open(c"/dev/null", OFlags::RDWR) {
         // SAFETY: nothing here reads from 0.
