@@ -5,8 +5,12 @@
 //! them up to whole pages, and wants addresses that are whole pages.
 
 mod advice;
+mod remap;
+mod resident;
 
 pub use advice::*;
+pub use remap::*;
+pub use resident::*;
 
 use crate::errno::Errno;
 use crate::fd::AsFd;
@@ -328,115 +332,6 @@ pub unsafe fn mprotect(addr: *mut c_void, len: usize, prot: ProtFlags) -> Result
 }
 
 flags! {
-    /// `MREMAP_*` for [`mremap`].
-    pub struct MremapFlags: u32 {
-        /// `MREMAP_MAYMOVE`: elsewhere, if it does not fit where it is.
-        #[doc(alias = "MREMAP_MAYMOVE")]
-        const MAYMOVE = 1;
-        /// `MREMAP_FIXED`: to the new address, replacing what is there. Needs
-        /// `MAYMOVE`.
-        #[doc(alias = "MREMAP_FIXED")]
-        const FIXED = 2;
-        /// `MREMAP_DONTUNMAP`: the pages move, and the old range stays mapped,
-        /// empty (since Linux 5.7; file mappings since 5.13). Needs `MAYMOVE`
-        /// and equal lengths.
-        #[doc(alias = "MREMAP_DONTUNMAP")]
-        const DONTUNMAP = 4;
-        const _ = !0;
-    }
-}
-
-/// `mremap(old_address, old_size, new_size, flags)`: makes a mapping longer or
-/// shorter, perhaps elsewhere; where it is now is the result.
-///
-/// An old length of 0 maps a shared mapping a second time.
-///
-/// # Safety
-///
-/// What is cut off is unmapped, and so is the old place if the mapping moves.
-/// Nothing may depend on them.
-///
-/// # Errors
-///
-/// `EFAULT`: the old range is not one mapping. `EINVAL`: not page-aligned, a new
-/// length of 0, flags that do not go together. `ENOMEM`: no room, and it may
-/// not move; or too many mappings. `EAGAIN`: locked memory is limited. `EPERM`:
-/// sealed by `mseal`.
-///
-/// ```
-/// use barecall::mm::{self, MapFlags, MremapFlags, ProtFlags};
-///
-/// let prot = ProtFlags::READ | ProtFlags::WRITE;
-/// // SAFETY: a new mapping, that nothing else knows of.
-/// unsafe {
-///     let map = mm::mmap_anonymous(core::ptr::null_mut(), 65536, prot, MapFlags::PRIVATE)?;
-///     map.cast::<u8>().write(7);
-///     let map = mm::mremap(map, 65536, 1 << 20, MremapFlags::MAYMOVE)?;
-///     assert_eq!(map.cast::<u8>().read(), 7);
-///     mm::munmap(map, 1 << 20)?;
-/// }
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [mremap(2)](https://man7.org/linux/man-pages/man2/mremap.2.html).
-#[inline]
-pub unsafe fn mremap(
-    old: *mut c_void,
-    old_len: usize,
-    new_len: usize,
-    flags: MremapFlags,
-) -> Result<*mut c_void, Errno> {
-    // With DONTUNMAP the kernel reads a fifth argument: a hint, here none.
-    // SAFETY: the caller's promise.
-    unsafe { syscall_ptr!(nr::MREMAP, old, old_len, new_len, flags.bits(), 0) }
-}
-
-/// `mremap(old_address, old_size, new_size, flags, new_address)`: moves a
-/// mapping to `new`.
-///
-/// The address counts with [`MremapFlags::FIXED`], and is a hint with
-/// [`MremapFlags::DONTUNMAP`]. The kernel does not look at it otherwise.
-///
-/// # Safety
-///
-/// As [`mremap`]; and with [`MremapFlags::FIXED`], nothing may depend on what
-/// was mapped at the new place.
-///
-/// # Errors
-///
-/// As [`mremap`]; `EINVAL` also when the two ranges overlap.
-///
-/// ```
-/// use barecall::mm::{self, MapFlags, MremapFlags, ProtFlags};
-///
-/// let (prot, null) = (ProtFlags::READ | ProtFlags::WRITE, core::ptr::null_mut());
-/// // SAFETY: new mappings, that nothing else knows of.
-/// unsafe {
-///     let from = mm::mmap_anonymous(null, 65536, prot, MapFlags::PRIVATE)?;
-///     let to = mm::mmap_anonymous(null, 65536, ProtFlags::NONE, MapFlags::PRIVATE)?;
-///     from.cast::<u8>().write(7);
-///     let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-///     assert_eq!(mm::mremap_to(from, 65536, 65536, flags, to)?, to);
-///     assert_eq!(to.cast::<u8>().read(), 7);
-///     mm::munmap(to, 65536)?;
-/// }
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [mremap(2)](https://man7.org/linux/man-pages/man2/mremap.2.html).
-#[inline]
-pub unsafe fn mremap_to(
-    old: *mut c_void,
-    old_len: usize,
-    new_len: usize,
-    flags: MremapFlags,
-    new: *mut c_void,
-) -> Result<*mut c_void, Errno> {
-    // SAFETY: the caller's promise.
-    unsafe { syscall_ptr!(nr::MREMAP, old, old_len, new_len, flags.bits(), new) }
-}
-
-flags! {
     /// `MS_*` for [`msync`].
     pub struct MsyncFlags: u32 {
         /// `MS_ASYNC`: soon. Does nothing: Linux writes back anyway.
@@ -485,112 +380,6 @@ pub fn msync(addr: *mut c_void, len: usize, flags: MsyncFlags) -> Result<(), Err
     unsafe { syscall_zero!(nr::MSYNC, addr, len, flags.bits()) }
 }
 
-flags! {
-    /// `MLOCK_*` for [`mlock2`].
-    pub struct MlockFlags: u32 {
-        /// `MLOCK_ONFAULT`: pages that are there, and others when they come.
-        #[doc(alias = "MLOCK_ONFAULT")]
-        const ONFAULT = 1;
-        const _ = !0;
-    }
-}
-
-/// `mlock2(addr, length, flags)`: keeps the pages in memory (since Linux 4.4).
-///
-/// # Errors
-///
-/// `ENOMEM`: a hole in the range, or more than `RLIMIT_MEMLOCK`. `EPERM`: that
-/// limit is 0. `EAGAIN`: some page could not be locked. `EINVAL`: an unknown
-/// flag, or the range wraps around.
-///
-/// ```
-/// use barecall::mm::{MlockFlags, mlock2, munlock};
-///
-/// let secret = [7_u8; 32];
-/// mlock2(secret.as_ptr().cast(), secret.len(), MlockFlags::empty())?;
-/// munlock(secret.as_ptr().cast(), secret.len())?;
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [mlock2(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
-#[inline]
-pub fn mlock2(addr: *const c_void, len: usize, flags: MlockFlags) -> Result<(), Errno> {
-    // SAFETY: the contents stay; an address where nothing is, is an error.
-    unsafe { syscall_zero!(nr::MLOCK2, addr, len, flags.bits()) }
-}
-
-/// `munlock(addr, length)`: undoes [`mlock2`]. Locks do not add up.
-///
-/// # Errors
-///
-/// `ENOMEM`: a hole in the range. `EINVAL`: the range wraps around.
-///
-/// Manual page: [munlock(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
-#[inline]
-pub fn munlock(addr: *const c_void, len: usize) -> Result<(), Errno> {
-    // SAFETY: the contents stay; an address where nothing is, is an error.
-    unsafe { syscall_zero!(nr::MUNLOCK, addr, len) }
-}
-
-flags! {
-    /// `MCL_*` for [`mlockall`].
-    pub struct MlockallFlags: u32 {
-        /// `MCL_CURRENT`: what is mapped now.
-        #[doc(alias = "MCL_CURRENT")]
-        const CURRENT = 1;
-        /// `MCL_FUTURE`: what will be mapped.
-        #[doc(alias = "MCL_FUTURE")]
-        const FUTURE = 2;
-        /// `MCL_ONFAULT`: with the others: pages that are there, and others
-        /// when they come (since Linux 4.4).
-        #[doc(alias = "MCL_ONFAULT")]
-        const ONFAULT = 4;
-        const _ = !0;
-    }
-}
-
-/// `mlockall(flags)`: keeps all pages of the process in memory.
-///
-/// A child does not inherit it, and `execve` ends it.
-///
-/// # Errors
-///
-/// `EINVAL`: no flag, an unknown one, or `ONFAULT` alone. `ENOMEM`: more than
-/// `RLIMIT_MEMLOCK`. `EPERM`: that limit is 0.
-///
-/// ```no_run
-/// use barecall::mm::{MlockallFlags, mlockall};
-///
-/// // What a real-time program begins with.
-/// mlockall(MlockallFlags::CURRENT | MlockallFlags::FUTURE)?;
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [mlockall(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
-#[inline]
-pub fn mlockall(flags: MlockallFlags) -> Result<(), Errno> {
-    // SAFETY: numbers only; the contents stay.
-    unsafe { syscall_zero!(nr::MLOCKALL, flags.bits()) }
-}
-
-/// `munlockall()`: undoes [`mlockall`], and [`mlock2`] of everything.
-///
-/// # Errors
-///
-/// None, but `EINTR` if it is killed.
-///
-/// ```
-/// barecall::mm::munlockall()?;
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [munlockall(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
-#[inline]
-pub fn munlockall() -> Result<(), Errno> {
-    // SAFETY: takes nothing; the contents stay.
-    unsafe { syscall_zero!(nr::MUNLOCKALL) }
-}
-
 /// `mseal(addr, length, 0)`: nobody can unmap, move, grow or protect this range
 /// differently, or discard its pages if it is read-only, until the process
 /// ends or executes another program (since Linux 6.10).
@@ -625,40 +414,4 @@ pub fn munlockall() -> Result<(), Errno> {
 pub unsafe fn mseal(addr: *mut c_void, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     unsafe { syscall_zero!(nr::MSEAL, addr, len, 0) }
-}
-
-/// `mincore(addr, length, vec)`: writes a byte for each page to `vec`, whose
-/// lowest bit says whether the page is in memory (for a file: in the page
-/// cache, if the caller may know).
-///
-/// # Safety
-///
-/// As many bytes as the range has pages must be writable at `vec`.
-///
-/// # Errors
-///
-/// `EINVAL`: not page-aligned. `ENOMEM`: a hole in the range. `EFAULT`: `vec`
-/// cannot be written.
-///
-/// ```
-/// use barecall::mm::{MapFlags, ProtFlags, mincore, mmap_anonymous, munmap};
-///
-/// let prot = ProtFlags::READ | ProtFlags::WRITE;
-/// let mut resident = [0_u8; 16];
-/// // SAFETY: a new mapping, that nothing else knows of, of 16 pages at most.
-/// unsafe {
-///     let map = mmap_anonymous(core::ptr::null_mut(), 65536, prot, MapFlags::PRIVATE)?;
-///     map.cast::<u8>().write(7);
-///     mincore(map, 65536, resident.as_mut_ptr())?;
-///     munmap(map, 65536)?;
-/// }
-/// assert_eq!(resident[0] & 1, 1);
-/// # Ok::<(), barecall::Errno>(())
-/// ```
-///
-/// Manual page: [mincore(2)](https://man7.org/linux/man-pages/man2/mincore.2.html).
-#[inline]
-pub unsafe fn mincore(addr: *mut c_void, len: usize, vec: *mut u8) -> Result<(), Errno> {
-    // SAFETY: the caller's promise.
-    unsafe { syscall_zero!(nr::MINCORE, addr, len, vec) }
 }
