@@ -1,8 +1,12 @@
 //! Mounting and unmounting file systems.
 
-mod fd;
+mod context;
+mod stat;
+mod tree;
 
-pub use fd::*;
+pub use context::*;
+pub use stat::*;
+pub use tree::*;
 
 use crate::errno::Errno;
 use crate::flags::flags;

@@ -131,7 +131,7 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
 /// `#[repr(C)]` structures, and fields, that no header has, and why.
 const OWN_STRUCTURES: &[(&str, &str)] = &[
     (
-        "mount::fd::StatmountBuf",
+        "mount::stat::StatmountBuf",
         "a statmount and the strings behind it",
     ),
     ("auxv::Entry.key", "a_type, for who reads it"),
