@@ -27,8 +27,14 @@ impl Putter<'_> {
     /// one around `page`: the kernel fills within one mapping only, and a
     /// block may reach over its border.
     ///
-    /// `None`: the page is there, and who waited for it has been woken.
-    pub fn put(&self, block: PageRange, page: PageRange, content: Content<'_>) -> Option<Stop> {
+    /// The address up to which it went, behind the page: that is there, and
+    /// who waited for it has been woken.
+    pub fn put(
+        &self,
+        block: PageRange,
+        page: PageRange,
+        content: Content<'_>,
+    ) -> Result<usize, Stop> {
         let mut part = block;
         loop {
             let content = match content {
@@ -38,22 +44,23 @@ impl Putter<'_> {
                     match bytes {
                         Some(bytes) => Content::Bytes(bytes),
                         // The source gave less than it was asked for.
-                        None => return Some(Stop::Invalid),
+                        None => return Err(Stop::Invalid),
                     }
                 }
                 other => other,
             };
             let (reached, stop) = self.put_missing(part, content);
             if reached > page.start() {
-                return None;
+                return Ok(reached);
             }
-            match stop? {
-                Stop::Unmapped | Stop::Source | Stop::Invalid | Stop::Other(_)
+            match stop {
+                None => return Ok(reached),
+                Some(Stop::Unmapped | Stop::Source | Stop::Invalid | Stop::Other(_))
                     if part.len() > page.len() =>
                 {
                     part = smaller(part, page);
                 }
-                stop => return Some(stop),
+                Some(stop) => return Err(stop),
             }
         }
     }

@@ -26,8 +26,9 @@ pub(super) struct Job {
 
 /// What became of a fault.
 pub(super) enum Outcome {
-    /// The thread has been woken.
-    Done,
+    /// The thread has been woken. What was asked for is there up to this
+    /// address.
+    Done(usize),
     Again(Why),
     /// The table is another one now.
     Changed,
@@ -55,13 +56,13 @@ impl<S: PageSource + ?Sized> Filler<'_, '_, S> {
             _ => Userfaultfd::write_unprotect,
         };
         match lift(self.uffd, job.page, UnprotectFlags::empty()) {
-            Ok(()) => Outcome::Done,
+            Ok(()) => Outcome::Done(job.page.end()),
             Err(Errno::EAGAIN | Errno::EINTR) => Outcome::Again(Why::Changing),
             Err(Errno::ESRCH) => Outcome::Gone,
             Err(_) => {
                 // Not registered for that any more, or not mapped.
                 let _ = self.uffd.wake(job.page);
-                Outcome::Done
+                Outcome::Done(job.page.end())
             }
         }
     }
@@ -146,32 +147,32 @@ impl<S: PageSource + ?Sized> Filler<'_, '_, S> {
             page_size: job.region.page_size(),
             protected: job.region.flags().contains(RegionFlags::WRITE_PROTECTED),
         };
-        let stop = putter.put(job.block, job.page, content);
+        let put = putter.put(job.block, job.page, content);
         drop(table);
-        match stop {
-            None => {
+        match put {
+            Ok(reached) => {
                 if let Some(recorder) = self.options.recorder
                     && job.reason != Reason::Prefetch
                 {
                     recorder.note(job.at(job.block).offset, job.block.len());
                 }
-                Outcome::Done
+                Outcome::Done(reached)
             }
-            Some(Stop::Changing | Stop::Interrupted) => Outcome::Again(Why::Changing),
-            Some(Stop::Gone) => Outcome::Gone,
-            Some(Stop::NoMemory | Stop::Busy) => {
+            Err(Stop::Changing | Stop::Interrupted) => Outcome::Again(Why::Changing),
+            Err(Stop::Gone) => Outcome::Gone,
+            Err(Stop::NoMemory | Stop::Busy) => {
                 // Not the source's fault, and no reason to give the page up.
                 add(&self.counters.failed, 1);
                 Outcome::Again(Why::Failed)
             }
-            Some(Stop::Unmapped) => {
+            Err(Stop::Unmapped) => {
                 // Who waits has nothing to wait for: it is not mapped, or not
                 // registered any more.
                 let _ = self.uffd.wake(job.page);
-                Outcome::Done
+                Outcome::Done(job.page.end())
             }
-            Some(_) if matches!(content, Content::Poison) => Outcome::Again(Why::Failed),
-            Some(_) => self.failure(job),
+            Err(_) if matches!(content, Content::Poison) => Outcome::Again(Why::Failed),
+            Err(_) => self.failure(job),
         }
     }
 

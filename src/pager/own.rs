@@ -179,7 +179,7 @@ impl<'a, S: PageSource + ?Sized> SelfPager<'a, S> {
                 filler.fill(buffer.bytes(), job)
             };
             match outcome {
-                Outcome::Done => return true,
+                Outcome::Done(_) => return true,
                 Outcome::Changed | Outcome::Again(Why::Changing) => sched_yield(),
                 Outcome::Again(Why::Failed)
                     if !matches!(self.options.on_failure, OnFailure::Stall) =>

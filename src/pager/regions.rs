@@ -1,5 +1,6 @@
 //! Which memory is served, and from where: a sorted table.
 
+use super::Block;
 use crate::flags::flags;
 use crate::userfaultfd::{PageRange, Remap};
 use core::fmt;
@@ -129,6 +130,18 @@ impl Region {
             offset,
             ..*self
         })
+    }
+
+    /// Where it has a block of the source, or some of it.
+    pub(super) fn part_of(&self, block: Block) -> Option<PageRange> {
+        let end = block.offset.saturating_add(block.len);
+        let own_end = self.offset.saturating_add(self.range.len() as u64);
+        let first = block.offset.max(self.offset);
+        let len = end.min(own_end).checked_sub(first)?;
+        let before = first.wrapping_sub(self.offset);
+        // Both are within the region, or it is empty.
+        let range = self.range.after(before as usize);
+        (len > 0).then(|| PageRange::new(range.start(), len as usize))
     }
 
     fn is_valid(&self) -> bool {

@@ -3,7 +3,8 @@
 use crate::support::*;
 use crate::uffd::*;
 use barecall::Errno;
-use barecall::pager::{At, Block, BlockCell, Fill, Pager, Reason, Recorder, Region};
+use barecall::mm::{ProtFlags, mprotect};
+use barecall::pager::{At, Block, BlockCell, Fill, Pager, Reason, Recorder, Region, RegionTable};
 use barecall::userfaultfd::{Features, PageRange};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -80,6 +81,56 @@ fn prefetching_passes_over_what_fails() {
     serving(&pager, 1, || assert_page(&memory, 3, 3 * size as u64));
 }
 
+/// A block that reaches over the border of a mapping is filled in parts: all of
+/// them, since who prefetches everything may close the descriptor after that,
+/// and what is missing then is zeros.
+#[test]
+fn prefetching_leaves_nothing_out_where_a_block_spans_mappings() {
+    let size = page_size();
+    let uffd = plain();
+    let memory = pages(&uffd, 64, MISSING);
+    for index in [1, 5, 6, 13, 14, 15, 22, 40] {
+        let at = memory.as_ptr().wrapping_add(index * size).cast();
+        // SAFETY: nobody writes there.
+        unsafe { mprotect(at, size, ProtFlags::READ) }.unwrap();
+    }
+    let mut room = [Region::EMPTY; 4];
+    let options = options().block(16 * size);
+    let pager = Pager::new(&uffd, &Words, table(&mut room, &memory), options).unwrap();
+    let done = pager.prefetch(memory.range(), &mut staging());
+    assert_eq!(done, Ok(memory.len()));
+    assert_eq!(pager.stats().copied, memory.len() as u64);
+    for index in 0..64 {
+        assert_page(&memory, index, (index * size) as u64);
+    }
+}
+
+/// One bad page in a block: the others of the block are filled all the same.
+#[test]
+fn prefetching_passes_over_no_more_than_the_page_that_fails() {
+    let size = page_size();
+    let uffd = plain();
+    let memory = pages(&uffd, 32, MISSING);
+    let bad = [0, 5, 6, 31].map(|index: u64| index * size as u64);
+    let source = By(|at: At, into: &mut [u8]| {
+        let end = at.offset + into.len() as u64;
+        if bad.iter().any(|bad| (at.offset..end).contains(bad)) {
+            return Fill::Failed(Errno::EIO);
+        }
+        generate(at.offset, into);
+        Fill::Bytes
+    });
+    let mut room = [Region::EMPTY; 4];
+    let options = options().block(16 * size);
+    let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options).unwrap();
+    let done = pager.prefetch(memory.range(), &mut staging());
+    assert_eq!(done, Ok(memory.len()));
+    assert_eq!(pager.stats().copied, 28 * size as u64);
+    for index in (0..32).filter(|index| ![0, 5, 6, 31].contains(index)) {
+        assert_page(&memory, index, (index * size) as u64);
+    }
+}
+
 /// A working set is recorded from the faults of one run, and replayed in
 /// another, where the memory is elsewhere: no fault is left.
 #[test]
@@ -137,6 +188,47 @@ fn a_recorded_working_set_is_replayed() {
         len: size as u64,
     };
     assert_eq!(pager.replay([nowhere], &mut staging()), Ok(0));
+}
+
+/// The next time, what was one piece of memory is several, elsewhere and in
+/// another order, and some of it is twice or not there.
+#[test]
+fn a_recorded_block_that_lies_in_several_regions_is_replayed_whole() {
+    let size = page_size();
+    let uffd = plain();
+    let memory = pages(&uffd, 12, MISSING);
+    let asked = AtomicUsize::new(0);
+    let source = By(|at: At, into: &mut [u8]| {
+        asked.fetch_add(into.len(), Ordering::Relaxed);
+        generate(at.offset, into);
+        Fill::Bytes
+    });
+    // Of which page of the source each page is.
+    let places = [(0..2, 6), (2..4, 20), (4..6, 0), (6..9, 2), (9..12, 2)];
+    let mut room = [Region::EMPTY; 8];
+    let mut table = RegionTable::new(&mut room);
+    for (pages, from) in &places {
+        let range = PageRange::new(page(&memory, pages.start).start(), pages.len() * size);
+        let region = Region::new(range, (from * size) as u64, size);
+        table.insert(region).unwrap();
+    }
+    let options = options().block(size);
+    let pager = Pager::new(&uffd, &source, table, options).unwrap();
+    // The pages from 1 to 7 of the source, of which nobody has the 5th.
+    let block = Block {
+        offset: size as u64,
+        len: 6 * size as u64,
+    };
+    let beyond = Block {
+        offset: 30 * size as u64,
+        len: u64::MAX,
+    };
+    let done = pager.replay([block, beyond], &mut staging());
+    assert_eq!(done, Ok((1 + 3 + 3 + 1) * size));
+    assert_eq!(asked.load(Ordering::Relaxed), 8 * size);
+    for (index, from) in [(5, 1), (6, 2), (8, 4), (9, 2), (11, 4), (0, 6)] {
+        assert_page(&memory, index, (from * size) as u64);
+    }
 }
 
 #[test]

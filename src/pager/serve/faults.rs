@@ -180,7 +180,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         let in_hand = InHand(&self.uffd, fault);
         let outcome = self.resolve(hand, &fault)?;
         let why = match outcome {
-            Outcome::Done => {
+            Outcome::Done(_) => {
                 mem::forget(in_hand);
                 self.counters
                     .took(self.now().saturating_sub(deferred.since));

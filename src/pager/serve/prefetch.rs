@@ -58,6 +58,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         let mut hand = Hand::new(staging);
         let mut at = range.start();
         let mut done = 0_usize;
+        // Where a block went in only in part, the next ones are smaller, so
+        // that the source is not asked for the same pages again and again.
+        let mut most = usize::MAX;
         while at < range.end() && !self.is_stopped()? {
             let rest = PageRange::new(at, range.end().wrapping_sub(at));
             let (part, region, changes) = {
@@ -73,7 +76,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             };
             // Whole pages, also where the range is not.
             let page = PageRange::page_of(part.range().start(), part.page_size());
-            let block = self.options.block_around(&region, page, hand.staging.len());
+            let room = hand.staging.len().min(most);
+            let block = self.options.block_around(&region, page, room);
             let block = block.after(page.start().saturating_sub(block.start()));
             let job = Job {
                 region,
@@ -83,19 +87,28 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                 reason: Reason::Prefetch,
                 write: false,
             };
-            match self.filler().fill(hand.staging, job) {
-                Outcome::Done => add(&self.counters.prefetched, 1),
+            let reached = match self.filler().fill(hand.staging, job) {
+                Outcome::Done(reached) => {
+                    add(&self.counters.prefetched, 1);
+                    reached
+                }
                 Outcome::Changed => continue,
                 Outcome::Again(Why::Changing) => {
                     // Somebody has to read the event; it is not this thread.
                     pause(50_000);
                     continue;
                 }
-                Outcome::Again(_) | Outcome::Lost => {}
+                Outcome::Again(Why::Later | Why::Stray) => block.end(),
+                // That is about the one page.
+                Outcome::Again(Why::Failed) | Outcome::Lost => page.end(),
                 Outcome::Gone => break,
-            }
-            done = done.saturating_add(block.len());
-            at = block.end();
+            };
+            most = match reached < block.end() {
+                true => page.len(),
+                false => block.len().saturating_mul(2).max(most),
+            };
+            done = done.saturating_add(reached.saturating_sub(block.start()));
+            at = reached;
         }
         Ok(done)
     }
@@ -165,18 +178,17 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     ) -> Result<usize, PagerError> {
         let mut done = 0_usize;
         for block in record {
-            let range = {
-                let table = self.table.read();
-                let place = table.regions().iter().find_map(|region| {
-                    let distance = block.offset.checked_sub(region.offset())?;
-                    let distance = usize::try_from(distance).ok()?;
-                    let start = region.range().start().checked_add(distance)?;
-                    region.range().contains(start).then_some(start)
-                });
-                place.map(|start| PageRange::new(start, block.len as usize))
-            };
-            if let Some(range) = range {
-                done = done.saturating_add(self.prefetch(range, staging)?);
+            // It may be in several regions.
+            let mut at = 0;
+            loop {
+                let rest = PageRange::new(at, usize::MAX.wrapping_sub(at));
+                let next = {
+                    let table = self.table.read();
+                    table.within(rest).find_map(|region| region.part_of(block))
+                };
+                let Some(part) = next else { break };
+                done = done.saturating_add(self.prefetch(part, staging)?);
+                at = part.end();
             }
         }
         Ok(done)
