@@ -171,6 +171,12 @@ impl<S: PageSource + ?Sized> Filler<'_, '_, S> {
                 let _ = self.uffd.wake(job.page);
                 Outcome::Done(job.page.end())
             }
+            Err(Stop::Source) if job.reason == Reason::Minor => {
+                // The file has the page no more, which it had when it was
+                // touched: the fault comes again, for a missing one.
+                let _ = self.uffd.wake(job.page);
+                Outcome::Done(job.page.end())
+            }
             Err(_) if matches!(content, Content::Poison) => Outcome::Again(Why::Failed),
             Err(_) => self.failure(job),
         }

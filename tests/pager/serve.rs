@@ -309,6 +309,40 @@ fn a_minor_fault_keeps_what_the_file_has() {
     assert!(pager.stats().minor > 0);
 }
 
+/// The file had the page when it was touched, and has it no more when it is to
+/// be mapped: the fault comes again, as another one.
+#[test]
+fn a_page_that_leaves_the_file_meanwhile_is_missing() {
+    let size = page_size();
+    if !has(Features::MINOR_SHMEM) {
+        // That the registration is refused is tested above.
+        return;
+    }
+    let uffd = open(Features::MINOR_SHMEM);
+    let file = MemfdOptions::new()
+        .exec(barecall::memfd::Exec::SystemDefault)
+        .create(c"pager")
+        .unwrap();
+    io::write_all(&file, &filled(0xab)).unwrap();
+    let modes = MISSING | RegisterModes::MINOR;
+    let memory = MappedRegion::shared(&uffd, &file, 0, size, modes).unwrap();
+    let source = By(|at: At, into: &mut [u8]| {
+        if at.reason == Reason::Minor {
+            let flags = fs::FallocateFlags::PUNCH_HOLE | fs::FallocateFlags::KEEP_SIZE;
+            fs::fallocate(&file, flags, 0, size as u64).unwrap();
+            return Fill::Alias;
+        }
+        generate(at.offset, into);
+        Fill::Bytes
+    });
+    let mut room = [Region::EMPTY; 4];
+    let table = table(&mut room, &memory);
+    let pager = Pager::new(&uffd, &source, table, options()).unwrap();
+    serving(&pager, 1, || assert_page(&memory, 0, 0));
+    let stats = pager.stats();
+    assert_eq!((stats.minor, stats.missing, stats.failed), (1, 1, 0));
+}
+
 #[test]
 fn huge_pages_are_served_whole() {
     const HUGE: usize = 2 << 20;
