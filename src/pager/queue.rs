@@ -135,11 +135,12 @@ impl Queue {
         taken
     }
 
-    /// Takes any one out.
-    pub fn pop(&mut self) -> Option<Deferred> {
-        let taken = self.slots.iter_mut().find_map(Option::take)?;
-        self.len = self.len.saturating_sub(1);
-        Some(taken)
+    /// Lets go of all, and keeps them: they are due, to whoever comes next.
+    pub fn give_up(&mut self, wake: impl Fn(&Parked)) {
+        for one in self.slots.iter_mut().flatten() {
+            one.due = 0;
+            wake(&one.fault);
+        }
     }
 
     /// When the next one is due.

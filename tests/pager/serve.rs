@@ -16,7 +16,7 @@ use barecall::userfaultfd::{
 };
 use barecall::{Errno, fs, io};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -463,6 +463,127 @@ fn draining_ends_at_its_limit_and_gives_up_what_it_holds() {
             reader.is_finished()
         });
         reader.join().unwrap();
+    });
+}
+
+/// What a handler had put off when it was stopped is what draining is for; also
+/// when its thread, which was woken, has not come to fault again.
+#[test]
+fn draining_serves_what_was_put_off_before_the_stop() {
+    const READERS: usize = 40;
+    let size = page_size();
+    for _ in 0..20 {
+        let uffd = plain();
+        let memory = pages(&uffd, READERS, MISSING);
+        let ready = AtomicBool::new(false);
+        let source = By(|at: At, into: &mut [u8]| {
+            if !ready.load(Ordering::Acquire) {
+                return Fill::Later;
+            }
+            generate(at.offset, into);
+            Fill::Bytes
+        });
+        let mut room = [Region::EMPTY; 4];
+        let options = options().block(size);
+        let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options).unwrap();
+        thread::scope(|scope| {
+            let readers: Vec<_> = (0..READERS)
+                .map(|index| {
+                    let memory = &memory;
+                    scope.spawn(move || assert_page(memory, index, (index * size) as u64))
+                })
+                .collect();
+            serving(&pager, 2, || {
+                until("all", || pager.stats().deferred_most == READERS as u64);
+            });
+            ready.store(true, Ordering::Release);
+            let drained = pager.drain(&mut staging(), Duration::from_secs(100));
+            assert_eq!(drained, Ok(Ended::Drained));
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+    }
+}
+
+/// A handler that is inside of its source for long: what it has put off is for
+/// the others.
+#[test]
+fn what_a_busy_handler_has_put_off_is_for_an_idle_one() {
+    let size = page_size();
+    let uffd = plain();
+    let memory = pages(&uffd, 2, MISSING);
+    let (asked, idle) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let served = AtomicBool::new(false);
+    let source = By(|at: At, into: &mut [u8]| {
+        match asked.fetch_add(1, Ordering::AcqRel) {
+            0 => {
+                until("another handler", || idle.load(Ordering::Acquire));
+                return Fill::Later;
+            }
+            // The other page's turn is when the first one is there.
+            1 if at.offset > 0 => until("the first page", || served.load(Ordering::Acquire)),
+            _ => {}
+        }
+        generate(at.offset, into);
+        Fill::Bytes
+    });
+    let mut room = [Region::EMPTY; 4];
+    let options = options().block(size);
+    let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            assert_page(&memory, 0, 0);
+            served.store(true, Ordering::Release);
+        });
+        until_waiting(&uffd, 1);
+        let second = scope.spawn(|| assert_page(&memory, 1, size as u64));
+        until_waiting(&uffd, 2);
+        // Alone, it reads both.
+        let _stop = StopAtEnd(&pager);
+        scope.spawn(|| pager.serve(&mut staging()).unwrap());
+        until("the question", || asked.load(Ordering::Acquire) > 0);
+        scope.spawn(|| pager.serve(&mut staging()).unwrap());
+        // Long enough for it to find nothing to do.
+        thread::sleep(Duration::from_millis(20));
+        idle.store(true, Ordering::Release);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// A handler reads several messages at once, and is stopped in the middle.
+#[test]
+fn a_stopped_handler_does_not_go_through_all_that_it_has_read() {
+    const READERS: usize = 10;
+    let size = page_size();
+    let uffd = plain();
+    let memory = pages(&uffd, READERS, MISSING);
+    let (asked, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let source = By(|at: At, into: &mut [u8]| {
+        asked.fetch_add(1, Ordering::AcqRel);
+        until("the stop", || stopped.load(Ordering::Acquire));
+        generate(at.offset, into);
+        Fill::Bytes
+    });
+    let mut room = [Region::EMPTY; 4];
+    let options = options().block(size);
+    let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options).unwrap();
+    thread::scope(|scope| {
+        for index in 0..READERS {
+            let memory = &memory;
+            scope.spawn(move || assert_page(memory, index, (index * size) as u64));
+        }
+        until_waiting(&uffd, READERS as u64);
+        let handler = scope.spawn(|| pager.serve(&mut staging()));
+        until("the question", || asked.load(Ordering::Acquire) > 0);
+        pager.stop();
+        stopped.store(true, Ordering::Release);
+        assert_eq!(handler.join().unwrap(), Ok(Ended::Stopped));
+        assert_eq!(asked.load(Ordering::Acquire), 1);
+        // None of them is lost.
+        let drained = pager.drain(&mut staging(), Duration::from_secs(100));
+        assert_eq!(drained, Ok(Ended::Drained));
     });
 }
 

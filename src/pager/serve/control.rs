@@ -18,6 +18,9 @@ use crate::userfaultfd::{Features, PageRange, Stop, Userfaultfd, ZeroFlags};
 use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU32;
 
+/// What one kick counts; a nudge is 1.
+const KICK: u64 = 1 << 32;
+
 /// # Setting up
 impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// Makes a pager for the regions of `table`, which are registered already
@@ -270,7 +273,19 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// # }
     /// ```
     pub fn kick(&self) {
+        let _ = io::write(&self.kick, &KICK.to_ne_bytes());
+    }
+
+    /// Has a handler that has nothing to do look when something is due.
+    pub(super) fn nudge(&self) {
         let _ = io::write(&self.kick, &1_u64.to_ne_bytes());
+    }
+
+    /// After [`Self::kick`] or [`Self::nudge`]: whether it was a kick.
+    pub(super) fn was_kicked(&self) -> bool {
+        let mut count = [0; 8];
+        let _ = io::read(&self.kick, &mut count);
+        u64::from_ne_bytes(count) >= KICK
     }
 
     pub(super) fn is_stopped(&self) -> Result<bool, Errno> {

@@ -52,6 +52,11 @@ impl<'u> Batch<'u> {
         self.faults.iter_mut().find_map(Option::take)
     }
 
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.faults.iter().all(Option::is_none)
+    }
+
     fn push(&mut self, fault: Parked) {
         match self.faults.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => *slot = Some(fault),
@@ -176,6 +181,11 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         hand: &mut Hand<'_>,
         deferred: Deferred,
     ) -> Result<bool, PagerError> {
+        // This may take long, and who has nothing to do does not know when
+        // what is put off is due.
+        if self.handlers.load(Relaxed) > 1 && self.deferred.read().len() > 0 {
+            self.nudge();
+        }
         let fault = deferred.fault;
         let in_hand = InHand(&self.uffd, fault);
         let outcome = self.resolve(hand, &fault)?;

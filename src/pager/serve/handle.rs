@@ -4,7 +4,6 @@ use super::Pager;
 use super::faults::{BATCH, Batch, Hand, wake};
 use crate::errno::Errno;
 use crate::event::{self, PollFd, PollFlags};
-use crate::io;
 use crate::pager::queue::{Deferred, Why};
 use crate::pager::{Ended, PageSource, PagerError};
 use crate::thread::{CpuSet, sched_setaffinity};
@@ -89,7 +88,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// more or the time is over; whether stopped or not.
     ///
     /// For the end: after [`Self::stop`] and all handlers' return, who waited
-    /// for a page then has it.
+    /// for a page then has it. (Those who waited for what their handler could
+    /// not even [put off](crate::pager::Stats::overflowed) may come later.)
     ///
     /// # Errors
     ///
@@ -158,8 +158,7 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
             if wait.gone {
                 return Ok(Ended::Gone);
             }
-            if wait.kick {
-                let _ = io::read(&self.kick, &mut [0; 8]);
+            if wait.kick && self.was_kicked() {
                 self.deferred
                     .write()
                     .hurry(&[Why::Later, Why::Failed, Why::Stray]);
@@ -184,6 +183,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                     if self.attend(&mut hand, Deferred::new(fault, since))? {
                         return Ok(Ended::Gone);
                     }
+                    if !batch.is_empty() && self.is_over(mode)? {
+                        self.put_off(&mut batch, since);
+                    }
                 }
             }
             if wait.due {
@@ -191,6 +193,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
                 while let Some(deferred) = self.pop_due(time) {
                     if self.attend(&mut hand, deferred)? {
                         return Ok(Ended::Gone);
+                    }
+                    if self.is_over(mode)? {
+                        break;
                     }
                 }
             }
@@ -205,6 +210,24 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         }
     }
 
+    /// Whether it is time to return.
+    fn is_over(&self, mode: Mode) -> Result<bool, PagerError> {
+        match mode {
+            Mode::UntilStopped => Ok(self.is_stopped()?),
+            Mode::Drain(limit) => Ok(self.now() >= limit),
+        }
+    }
+
+    /// Leaves what was read to whoever comes next.
+    fn put_off(&self, batch: &mut Batch<'_>, since: u64) {
+        let mut queue = self.deferred.write();
+        while let Some(fault) = batch.pop() {
+            if !queue.push(Deferred::new(fault, since)) {
+                wake(&self.uffd, &fault);
+            }
+        }
+    }
+
     fn pop_due(&self, time: u64) -> Option<Deferred> {
         self.deferred.write().pop_due(time)
     }
@@ -215,9 +238,9 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
         let time = next.map_or(0, |_| self.now());
         let mut left = next.map(|due| due.saturating_sub(time));
         let mut stop = PollFd::new(&self.stop, PollFlags::IN);
-        if let Mode::Drain(_) = mode {
+        if let Mode::Drain(limit) = mode {
             stop = PollFd::ignored();
-            left = Some(left.unwrap_or(0));
+            left = Some(left.map_or(0, |left| left.min(limit.saturating_sub(time))));
         }
         let uffd: &Userfaultfd = &self.uffd;
         let process = self.options.process.map_or(PollFd::ignored(), |pidfd| {
@@ -267,7 +290,8 @@ struct Wait {
 }
 
 /// Counts a handler as long as it runs. The last one lets go of what was put
-/// off: those faults come again, to who serves next.
+/// off: those faults come again, to whoever serves next, here or elsewhere. When
+/// they do, nobody knows, so who serves next here need not wait for that.
 struct Present<'p, 'a, S: PageSource + ?Sized>(&'p Pager<'a, S>);
 
 impl<'p, 'a, S: PageSource + ?Sized> Present<'p, 'a, S> {
@@ -282,9 +306,7 @@ impl<S: PageSource + ?Sized> Drop for Present<'_, '_, S> {
         let pager = self.0;
         if pager.handlers.fetch_sub(1, AcqRel) == 1 {
             let mut queue = pager.deferred.write();
-            while let Some(deferred) = queue.pop() {
-                wake(&pager.uffd, &deferred.fault);
-            }
+            queue.give_up(|fault| wake(&pager.uffd, fault));
         }
     }
 }
