@@ -149,41 +149,55 @@ def hello(missing):
 def programs(missing):
     files = hello(missing)
     result = group("programs", "file", "bytes", "size of the file", sizes(files))
-    if shutil.which("valgrind"):
-        values = {name: executed(file) for name, file in files.items()}
-        how = "valgrind --tool=callgrind, start to end"
-        result += group("programs", "instructions", "instructions", how, values)
-    else:
-        missing.append("instructions: no valgrind")
-    if shutil.which("strace"):
-        values = {name: system_calls(file) for name, file in files.items()}
-        how = "strace, execve and exit_group included"
-        result += group("programs", "system calls", "calls", how, values)
-    else:
-        missing.append("system calls: no strace")
+    result += counts("programs", {name: [str(file)] for name, file in files.items()}, missing)
     values = {name: resident_at_write(file) for name, file in files.items()}
     how = "Rss of smaps_rollup, stopped in its write"
     result += group("programs", "resident", "kB", how, values)
+    return result + spawned("programs", {name: str(file) for name, file in files.items()})
+
+
+def counts(topic, commands, missing):
+    """What does not depend on the clock."""
+    result = []
+    if shutil.which("valgrind"):
+        values = {name: executed(command) for name, command in commands.items()}
+        how = "valgrind --tool=callgrind, start to end"
+        result += group(topic, "instructions", "instructions", how, values)
+    else:
+        missing.append("instructions: no valgrind")
+    if shutil.which("strace"):
+        values = {name: system_calls(command) for name, command in commands.items()}
+        how = "strace, execve and exit_group included"
+        result += group(topic, "system calls", "calls", how, values)
+    else:
+        missing.append("system calls: no strace")
+    return result
+
+
+def spawned(topic, commands):
+    """The time from spawning to the end."""
     command = [*cargo(), "bench", "--quiet", "--bench", "spawn"]
-    command += ["--manifest-path", str(BENCHES / "calls" / "Cargo.toml"), "--"]
-    done = quiet(*command, *(f"{name}={file}" for name, file in files.items()), cwd=ROOT)
-    return result + [f for line in done.stdout.splitlines() if (f := Figure.parse(line))]
+    command += ["--manifest-path", str(BENCHES / "calls" / "Cargo.toml"), "--", topic]
+    done = quiet(*command, *(f"{name}={words}" for name, words in commands.items()), cwd=ROOT)
+    return [f for line in done.stdout.splitlines() if (f := Figure.parse(line))]
 
 
 def sizes(files):
     return {name: pathlib.Path(file).stat().st_size for name, file in files.items()}
 
 
-def executed(file):
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+def executed(command):
+    # A program that it starts is not counted.
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    done = subprocess.run([*valgrind, *command], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     return int(re.search(r"Collected : (\d+)", done.stderr)[1])
 
 
-def system_calls(file):
-    command = ["strace", "-qq", "-f", "-e", "signal=none", "-o", "/dev/stderr", str(file)]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={})
-    return len(done.stderr.splitlines())
+def system_calls(command):
+    strace = ["strace", "-qq", "-f", "-e", "signal=none", "-o", "/dev/stderr"]
+    done = subprocess.run([*strace, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={})
+    # What another process interrupted is two lines.
+    return sum(" resumed>" not in line for line in done.stderr.splitlines())
 
 
 def rollup(pid, field="Rss"):
@@ -235,23 +249,32 @@ def inits(missing):
     kind = {name: "dynamic" if linked(file) else "static" for name, file in files.items()}
     how = lambda way: f"size of the file, {kind[way]}"  # noqa: E731
     result = group("init", "file", "bytes", how, sizes(files))
+    commands = {name: [str(file)] + ["-s"] * (name != "dumb-init") for name, file in files.items()}
+    with_hello = {name: [*command, str(examples() / "hello")] for name, command in commands.items()}
+    result += counts("init", with_hello, missing)
     resident, private = {}, {}
-    for name, file in files.items():
-        options = [] if name == "dumb-init" else ["-s"]
-        child = subprocess.Popen([str(file), *options, "sleep", "100"], env={"PATH": os.environ["PATH"]})
-        try:
-            children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children")
-            while not children.read_text().strip():
-                time.sleep(0.005)
-            time.sleep(0.2)
-            resident[name] = rollup(child.pid)
-            private[name] = rollup(child.pid, "Private_Dirty") + rollup(child.pid, "Private_Clean")
-        finally:
-            child.send_signal(signal.SIGTERM)
-            child.wait()
-    how = "Rss of smaps_rollup, its child asleep"
+    for name, command in commands.items():
+        # Where the stack begins in its page is random, and may cost pages.
+        seen = [at_rest([*command, "sleep", "100"]) for _ in range(5)]
+        resident[name], private[name] = (min(values) for values in zip(*seen))
+    how = "Rss of smaps_rollup, its child asleep, least of 5"
     result += group("init", "resident", "kB", how, resident)
-    return result + group("init", "private", "kB", "Private_* of smaps_rollup", private)
+    result += group("init", "private", "kB", "Private_* of smaps_rollup, least of 5", private)
+    return result + spawned("init", {name: " ".join(command) for name, command in with_hello.items()})
+
+
+def at_rest(command):
+    """The memory of an init whose child sleeps: resident, and its own."""
+    child = subprocess.Popen(command, env={"PATH": os.environ["PATH"]})
+    try:
+        children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children")
+        while not children.read_text().strip():
+            time.sleep(0.005)
+        time.sleep(0.2)
+        return rollup(child.pid), rollup(child.pid, "Private_Dirty") + rollup(child.pid, "Private_Clean")
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
 
 
 # Building

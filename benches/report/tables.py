@@ -19,7 +19,8 @@ TEXTS = {
     ),
     "init": (
         "An init",
-        "examples/src/bin/init.rs has tini's behaviour and usage; the others are Debian's.",
+        "examples/src/bin/init.rs has tini's behaviour and usage; the others are Debian's. System calls and time are those of an init that runs "
+        "the hello above, with all that hello does; instructions are its own.",
     ),
     "vdso": ("The vDSO", "benches/vdso.rs. The ways take turns of 2,000 calls."),
     "mem": ("The mem symbols", "benches/mem.rs: `mem!`'s against glibc's, unaligned, by size in bytes."),

@@ -1,7 +1,7 @@
 //! Time from `posix_spawn` of a program to its end.
 //!
-//! `cargo bench --bench spawn -- NAME=PATH ...`, as benches/run calls it; the
-//! first program is the one to compare with.
+//! `cargo bench --bench spawn -- TOPIC NAME=COMMAND ...`, as benches/run calls
+//! it; the first command is the one to compare with.
 
 #[path = "../../common/mod.rs"]
 mod common;
@@ -11,11 +11,12 @@ use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 
-/// Microseconds. The program gets no arguments and no environment; its output
-/// goes to /dev/null.
-fn spawn(path: &CStr, actions: &libc::posix_spawn_file_actions_t) -> f64 {
+/// Microseconds. The program gets no environment; its output goes to /dev/null.
+fn spawn(words: &[CString], actions: &libc::posix_spawn_file_actions_t) -> f64 {
     let (mut pid, mut status) = (0, 0);
-    let argv = [path.as_ptr().cast_mut(), std::ptr::null_mut()];
+    let path: &CStr = &words[0];
+    let pointers = words.iter().map(|word| word.as_ptr().cast_mut());
+    let argv: Vec<_> = pointers.chain([std::ptr::null_mut()]).collect();
     let envp = [std::ptr::null_mut()];
     let start = Instant::now();
     // SAFETY: strings, arrays that end with null, and places for the answers.
@@ -32,15 +33,21 @@ fn spawn(path: &CStr, actions: &libc::posix_spawn_file_actions_t) -> f64 {
 }
 
 fn main() {
-    let programs: Vec<(String, CString)> = std::env::args()
-        .filter_map(|arg| {
-            let (name, path) = arg.split_once('=')?;
-            Some((name.to_owned(), CString::new(path).expect("no NUL")))
+    let (commands, words): (Vec<_>, Vec<_>) = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .partition(|arg| arg.contains('='));
+    let [topic] = &words[..] else {
+        return println!("no programs: TOPIC NAME=COMMAND ...");
+    };
+    let programs: Vec<(&str, Vec<CString>)> = commands
+        .iter()
+        .filter_map(|command| command.split_once('='))
+        .map(|(name, command)| {
+            let words = command.split(' ').map(CString::new);
+            (name, words.map(|word| word.expect("no NUL")).collect())
         })
         .collect();
-    if programs.is_empty() {
-        return println!("no programs: NAME=PATH ...");
-    }
     let mut actions = MaybeUninit::uninit();
     // SAFETY: made by the first, filled by the second.
     let actions = unsafe {
@@ -54,7 +61,7 @@ fn main() {
     };
     let ways = programs
         .iter()
-        .map(|(name, path)| timed(name, || spawn(path, &actions)))
+        .map(|(name, words)| timed(name, || spawn(words, &actions)))
         .collect();
-    race("programs", "spawn to end", "us", rounds(401), ways);
+    race(topic, "spawn to end", "us", rounds(401), ways);
 }
