@@ -12,33 +12,27 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Three pages: bytes, a hole, bytes up to the middle of the page.
-const LEN: usize = 2 * PAGE + 2000;
-
-fn content(at: usize) -> u8 {
-    if at / PAGE == 1 {
-        0
-    } else {
-        b'a' + (at % 23) as u8
-    }
+fn content() -> impl ExactSizeIterator<Item = u8> {
+    let page = page_size();
+    (0..2 * page + 2000).map(move |at| match at / page {
+        1 => 0,
+        _ => b'a' + (at % 23) as u8,
+    })
 }
 
 fn victim() -> Memfd {
     let memfd = ANY.create(c"victim").unwrap();
-    memfd.set_len(LEN as u64).unwrap();
-    let bytes: Vec<u8> = (0..LEN).map(content).collect();
-    memfd.write_all_at(&bytes[..PAGE], 0).unwrap();
+    let (bytes, page): (Vec<u8>, _) = (content().collect(), page_size());
+    memfd.set_len(bytes.len() as u64).unwrap();
+    memfd.write_all_at(&bytes[..page], 0).unwrap();
     memfd
-        .write_all_at(&bytes[2 * PAGE..], 2 * PAGE as u64)
+        .write_all_at(&bytes[2 * page..], 2 * page as u64)
         .unwrap();
     memfd
 }
 
 fn unchanged(map: &Map) -> bool {
-    map.len() == LEN
-        && map
-            .iter()
-            .enumerate()
-            .all(|(at, &byte)| byte == content(at))
+    map.iter().copied().eq(content())
 }
 
 /// Raw calls, which the crate's types would not let through.
@@ -53,14 +47,15 @@ const ALL: usize = usize::MAX;
 /// Tries everything through a descriptor of the file. System calls only.
 fn attack(fd: BorrowedFd<'_>, map: &Map) -> Result<(), u32> {
     let number = fd.as_raw_fd() as usize;
-    let junk = [0xff_u8; PAGE];
+    let (size, page) = (content().len(), page_size());
+    let junk = [0xff_u8; 4096];
     let io_slice = [io::IoSlice::new(&junk)];
     let (at, len) = (junk.as_ptr() as usize, junk.len());
 
     // Writing, in all ways.
     ensure!(io::write(fd, &junk).is_err());
-    for offset in [0, PAGE as u64, LEN as u64 - 1, LEN as u64] {
-        ensure!(io::pwrite(fd, &junk, offset).is_err());
+    for offset in [0, page, size - 1, size] {
+        ensure!(io::pwrite(fd, &junk, offset as u64).is_err());
     }
     ensure!(io::writev(fd, &io_slice).is_err());
     let vector = io_slice.as_ptr() as usize;
@@ -74,7 +69,7 @@ fn attack(fd: BorrowedFd<'_>, map: &Map) -> Result<(), u32> {
     ensure!(raw(nr::SENDFILE, [number, source, 0, len]).is_err());
     ensure!(raw(nr::COPY_FILE_RANGE, [source, 0, number, 0, len, 0]).is_err());
     let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC).map_err(|_| line!())?;
-    ensure!(io::write(&writer, &junk) == Ok(PAGE));
+    ensure!(io::write(&writer, &junk) == Ok(len));
     let pipe = reader.as_raw_fd() as usize;
     ensure!(raw(nr::SPLICE, [pipe, 0, number, 0, len, 1]).is_err());
     let ficlone = 0x4004_9409;
@@ -98,14 +93,14 @@ fn attack(fd: BorrowedFd<'_>, map: &Map) -> Result<(), u32> {
     }
 
     // The size, and holes.
-    for size in [0, 1, PAGE as u64, LEN as u64 - 1, LEN as u64 + 1, 1 << 30] {
-        ensure!(ftruncate(fd, size).is_err());
+    for len in [0, 1, page, size - 1, size + 1, 1 << 30] {
+        ensure!(ftruncate(fd, len as u64).is_err());
         let path = FdPath::thread(fd);
-        ensure!(raw(nr::TRUNCATE, [path.as_ptr() as usize, size as usize]).is_err());
+        ensure!(raw(nr::TRUNCATE, [path.as_ptr() as usize, len]).is_err());
     }
     for bits in 1..256 {
         let flags = FallocateFlags::from_bits_retain(bits);
-        for (offset, len) in [(0, PAGE), (0, LEN), (PAGE, PAGE), (LEN, PAGE)] {
+        for (offset, len) in [(0, page), (0, size), (page, page), (size, page)] {
             // KEEP_SIZE alone reserves memory, and shows nothing.
             let result = fallocate(fd, flags, offset as u64, len as u64);
             ensure!(result.is_err() || flags == FallocateFlags::KEEP_SIZE);
@@ -119,22 +114,21 @@ fn attack(fd: BorrowedFd<'_>, map: &Map) -> Result<(), u32> {
         if let Ok(shared) = Raw::map(fd, RO, flags) {
             ensure!(shared.protect(RW).is_err());
             let address = shared.0 as usize;
-            let size = 4096;
             // Another view of the same, with the old one kept.
-            if let Ok(again) = raw(nr::MREMAP, [address, 0, size, 1]) {
-                ensure!(raw(nr::MPROTECT, [again, size, 3]).is_err());
-                ensure!(raw(nr::MUNMAP, [again, size]).is_ok());
+            if let Ok(again) = raw(nr::MREMAP, [address, 0, page, 1]) {
+                ensure!(raw(nr::MPROTECT, [again, page, 3]).is_err());
+                ensure!(raw(nr::MUNMAP, [again, page]).is_ok());
             }
             let (remove, dontneed, pageout, populate_write) = (9, 4, 21, 23);
             for advice in [remove, pageout, populate_write, dontneed] {
-                let result = raw(nr::MADVISE, [address, size, advice]);
+                let result = raw(nr::MADVISE, [address, page, advice]);
                 ensure!(result.is_err() || advice == pageout || advice == dontneed);
             }
             // The kernel as the writer.
             let pipe = (reader.as_raw_fd() as usize, shared.0 as usize);
             ensure!(io::write(&writer, b"x") == Ok(1));
             ensure!(raw(nr::READ, [pipe.0, pipe.1, 1]) == Err(Errno::EFAULT));
-            ensure!(shared.get() == content(0));
+            ensure!(Some(shared.get()) == content().next());
         }
     }
     let safe = SharedMap::new(fd, Access::ReadWrite, None);
@@ -142,11 +136,11 @@ fn attack(fd: BorrowedFd<'_>, map: &Map) -> Result<(), u32> {
     // A private one is a copy, however it is written.
     if let Ok(private) = Raw::map(fd, RW, MapFlags::PRIVATE) {
         private.set(0xff);
-        ensure!(raw(nr::MSYNC, [private.0 as usize, PAGE, 4]).is_ok());
+        ensure!(raw(nr::MSYNC, [private.0 as usize, page, 4]).is_ok());
         let (remove, dontneed) = (9, 4);
-        ensure!(raw(nr::MADVISE, [private.0 as usize, PAGE, remove]).is_err());
-        ensure!(raw(nr::MADVISE, [private.0 as usize, PAGE, dontneed]).is_ok());
-        ensure!(private.get() == content(0));
+        ensure!(raw(nr::MADVISE, [private.0 as usize, page, remove]).is_err());
+        ensure!(raw(nr::MADVISE, [private.0 as usize, page, dontneed]).is_ok());
+        ensure!(Some(private.get()) == content().next());
     }
     // Into the map itself, by the kernel's hand.
     let target = map.as_ptr() as usize;
@@ -228,10 +222,11 @@ fn what_only_verify_demands_is_enough() {
     let map = frozen.map().unwrap();
     // It may grow, and everything that is outside of the map may be written
     // to once it has; no byte inside can.
-    ftruncate(&writer, 10 * PAGE as u64).unwrap();
-    assert_eq!(io::pwrite(&writer, b"x", LEN as u64), Err(Errno::EPERM));
-    assert_eq!(ftruncate(&writer, LEN as u64), Err(Errno::EPERM));
-    fallocate(&writer, FallocateFlags::empty(), 0, 20 * PAGE as u64).unwrap();
+    let (size, page) = (content().len() as u64, page_size() as u64);
+    ftruncate(&writer, 10 * page).unwrap();
+    assert_eq!(io::pwrite(&writer, b"x", size), Err(Errno::EPERM));
+    assert_eq!(ftruncate(&writer, size), Err(Errno::EPERM));
+    fallocate(&writer, FallocateFlags::empty(), 0, 20 * page).unwrap();
     assert!(unchanged(&map));
 }
 
@@ -239,13 +234,14 @@ fn what_only_verify_demands_is_enough() {
 fn writers_who_run_against_the_seal_lose() {
     let _alone = alone();
     for _ in 0..20 {
-        let memfd = memfd(&[0; 16 * PAGE]);
+        let len = 16 * page_size();
+        let memfd = memfd(&vec![0; len]);
         let writer = memfd.as_fd().try_clone_to_owned().unwrap();
         let started = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 for value in 1.. {
-                    let bytes = [value as u8; 16 * PAGE];
+                    let bytes = vec![value as u8; len];
                     let result = io::pwrite(&writer, &bytes, 0);
                     started.store(true, Ordering::Relaxed);
                     result?;
@@ -268,7 +264,7 @@ fn writers_who_run_against_the_seal_lose() {
 fn mappings_that_are_made_against_the_seal_are_seen() {
     let _alone = alone();
     for _ in 0..50 {
-        let memfd = memfd(&[0; PAGE]);
+        let memfd = memfd(&vec![0; page_size()]);
         let other = memfd.as_fd().try_clone_to_owned().unwrap();
         std::thread::scope(|scope| {
             let mapper = scope.spawn(|| SharedMap::new(&other, Access::ReadWrite, None));
@@ -286,12 +282,10 @@ fn a_hole_cannot_be_filled_through_userfaultfd() {
     let _alone = alone();
     let memfd = victim();
     let reader = memfd.reopen_read_only().unwrap();
+    let (shared, page) = (MapFlags::SHARED, page_size());
     // SAFETY: a new mapping of the hole.
-    let hole = unsafe {
-        let shared = MapFlags::SHARED;
-        mm::mmap(std::ptr::null_mut(), PAGE, RO, shared, &reader, PAGE as u64)
-    }
-    .unwrap();
+    let hole =
+        unsafe { mm::mmap(std::ptr::null_mut(), page, RO, shared, &reader, page as u64) }.unwrap();
     let frozen = memfd.freeze().unwrap();
     let map = frozen.map().unwrap();
     let (cloexec, user_mode_only) = (0o2000000, 1);
@@ -309,7 +303,7 @@ fn a_hole_cannot_be_filled_through_userfaultfd() {
     let mut api = [0xaa_u64, 0, 0];
     let uffdio_api = 0xc018_aa3f;
     raw(nr::IOCTL, [number, uffdio_api, api.as_mut_ptr() as usize]).unwrap();
-    let mut register = [hole as u64, PAGE as u64, 1, 0];
+    let mut register = [hole as u64, page as u64, 1, 0];
     let uffdio_register = 0xc020_aa00;
     let registered = raw(
         nr::IOCTL,
@@ -318,7 +312,7 @@ fn a_hole_cannot_be_filled_through_userfaultfd() {
     assert_eq!(registered, Err(Errno::EPERM));
     assert!(unchanged(&map));
     // SAFETY: ours.
-    unsafe { mm::munmap(hole, PAGE) }.unwrap();
+    unsafe { mm::munmap(hole, page) }.unwrap();
 }
 
 /// What no type can keep out, and why it does no harm to anybody else: it

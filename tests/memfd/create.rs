@@ -53,16 +53,17 @@ fn a_name_has_at_most_249_bytes() {
 /// MFD-009
 #[test]
 fn a_name_is_read_no_further_than_its_end() {
+    let page = page_size();
     // SAFETY: new memory, of which the second page goes away.
     unsafe {
-        let pages = mm::mmap_anonymous(std::ptr::null_mut(), 2 * PAGE, RW, MapFlags::PRIVATE)
+        let pages = mm::mmap_anonymous(std::ptr::null_mut(), 2 * page, RW, MapFlags::PRIVATE)
             .unwrap()
             .cast::<u8>();
-        mm::mprotect(pages.add(PAGE).cast(), PAGE, ProtFlags::NONE).unwrap();
-        let name = pages.add(PAGE - 10);
+        mm::mprotect(pages.add(page).cast(), page, ProtFlags::NONE).unwrap();
+        let name = pages.add(page - 10);
         name.copy_from(c"nine char".as_ptr().cast(), 10);
         assert!(create_raw(name, 0).is_ok());
-        mm::munmap(pages.cast(), 2 * PAGE).unwrap();
+        mm::munmap(pages.cast(), 2 * page).unwrap();
     }
 }
 
@@ -135,7 +136,7 @@ fn a_fresh_one_is_an_empty_regular_file_without_a_name() {
     };
     assert_eq!(stat.mode().as_raw(), mode);
     assert_eq!((stat.st_size, stat.st_nlink), (0, 0));
-    assert!(stat.st_blksize as u64 >= PAGE as u64);
+    assert!(stat.st_blksize as u64 >= page_size() as u64);
     assert!((stat.st_blksize as u64).is_power_of_two());
 }
 
@@ -160,13 +161,13 @@ fn a_name_need_not_be_unique() {
 #[test]
 fn what_is_written_can_be_read() {
     let memfd = ANY.create(c"x").unwrap();
-    let page = [7; PAGE];
-    assert_eq!(io::write(&memfd, &page), Ok(PAGE));
+    let page = vec![7; page_size()];
+    assert_eq!(io::write(&memfd, &page), Ok(page.len()));
     assert_eq!(io::lseek(&memfd, io::SeekFrom::Start(0)), Ok(0));
-    let mut back = [0; PAGE + 1];
-    assert_eq!(io::read(&memfd, &mut back), Ok(PAGE));
-    assert_eq!(back[..PAGE], page);
-    assert_eq!(memfd.size(), Ok(PAGE as u64));
+    let mut back = vec![0; page.len() + 1];
+    assert_eq!(io::read(&memfd, &mut back), Ok(page.len()));
+    assert_eq!(back[..page.len()], page);
+    assert_eq!(memfd.size(), Ok(page.len() as u64));
 }
 
 /// MFD-026
@@ -356,7 +357,7 @@ fn huge_pages_cannot_be_written_by_write_and_have_whole_lengths() {
     let huge = ANY.huge(HugePage::DEFAULT).create(c"x").unwrap();
     assert_eq!(huge.write_at(b"x", 0), Err(Errno::EINVAL));
     assert_eq!(io::write(&huge, b"x"), Err(Errno::EINVAL));
-    assert_eq!(huge.set_len(PAGE as u64), Err(Errno::EINVAL));
+    assert_eq!(huge.set_len(page_size() as u64), Err(Errno::EINVAL));
     let page = fstat(&huge).unwrap().st_blksize as u64;
     huge.set_len(page).unwrap();
     assert_eq!(huge.size(), Ok(page));

@@ -22,7 +22,12 @@ use barecall::process::{WaitOptions, WaitStatus, WaitTarget, exit_group, fork, w
 use barecall::{Errno, io};
 use std::sync::{Mutex, MutexGuard};
 
-pub(crate) const PAGE: usize = 4096;
+/// That of the machine.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).expect("a page has a size")
+}
 
 /// Options that every kernel has: nothing said about execution, can be sealed.
 pub(crate) const ANY: MemfdOptions = MemfdOptions::new()
@@ -78,13 +83,13 @@ pub(crate) struct Raw(pub *mut u8);
 impl Raw {
     pub(crate) fn map(fd: impl AsFd, prot: ProtFlags, flags: MapFlags) -> Result<Self, Errno> {
         // SAFETY: a new mapping.
-        unsafe { mm::mmap(std::ptr::null_mut(), PAGE, prot, flags, fd, 0) }
+        unsafe { mm::mmap(std::ptr::null_mut(), page_size(), prot, flags, fd, 0) }
             .map(|ptr| Self(ptr.cast()))
     }
 
     pub(crate) fn protect(&self, prot: ProtFlags) -> Result<(), Errno> {
         // SAFETY: nobody else uses it, and it is used with care below.
-        unsafe { mm::mprotect(self.0.cast(), PAGE, prot) }
+        unsafe { mm::mprotect(self.0.cast(), page_size(), prot) }
     }
 
     pub(crate) fn get(&self) -> u8 {
@@ -101,7 +106,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // SAFETY: ours.
-        unsafe { mm::munmap(self.0.cast(), PAGE) }.unwrap();
+        unsafe { mm::munmap(self.0.cast(), page_size()) }.unwrap();
     }
 }
 

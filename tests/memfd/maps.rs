@@ -25,7 +25,7 @@ fn mappings(name: &str) -> usize {
 #[test]
 fn a_store_is_seen_by_read_and_by_other_mappings() {
     let _alone = alone();
-    let memfd = memfd(&[0; PAGE]);
+    let memfd = memfd(&vec![0; page_size()]);
     let one = SharedMap::new(&memfd, Access::ReadWrite, None).unwrap();
     let two = SharedMap::new(&memfd, Access::ReadWrite, None).unwrap();
     assert_eq!(one.write_at(b"hello", 100), Ok(5));
@@ -46,7 +46,8 @@ fn any_part_of_a_frozen_file_can_be_mapped() {
     let frozen = frozen(&content);
     assert_eq!(&frozen.map().unwrap()[..], content);
     let ends = [
-        0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_072, 200_000, 200_001,
+        0, 1, 4095, 4096, 4097, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 131_072, 200_000,
+        200_001,
     ];
     for start in ends {
         for end in ends.into_iter().filter(|&end| end >= start) {
@@ -131,14 +132,13 @@ fn maps_are_unmapped_on_drop_and_outlive_the_descriptor() {
 #[test]
 fn a_private_map_is_written_and_the_file_is_not() {
     let _alone = alone();
-    let frozen = frozen(&pattern(3 * PAGE));
-    let mut map = frozen
-        .map_private_range(PAGE as u64 - 1..2 * PAGE as u64)
-        .unwrap();
+    let (content, page) = (pattern(3 * page_size()), page_size() as u64);
+    let frozen = frozen(&content);
+    let mut map = frozen.map_private_range(page - 1..2 * page).unwrap();
     map.fill(0xee);
     assert!(map.iter().all(|&byte| byte == 0xee));
-    assert_eq!(frozen.map().unwrap()[..], pattern(3 * PAGE));
-    assert_eq!(frozen.map_private().unwrap()[..], pattern(3 * PAGE));
+    assert_eq!(frozen.map().unwrap()[..], content);
+    assert_eq!(frozen.map_private().unwrap()[..], content);
     in_child(|| {
         map.fill(0xcc);
         ensure!(map.iter().all(|&byte| byte == 0xcc));
@@ -150,12 +150,13 @@ fn a_private_map_is_written_and_the_file_is_not() {
 #[test]
 fn a_shared_map_copies_inside_its_bounds_only() {
     let _alone = alone();
-    let memfd = memfd(&pattern(PAGE));
+    let content = pattern(page_size());
+    let memfd = memfd(&content);
     let mut map = SharedMap::new(&memfd, Access::ReadWrite, Some(10..1010)).unwrap();
     assert_eq!((map.len(), map.is_empty()), (1000, false));
     let mut buf = [0; 2000];
     assert_eq!(map.read_at(&mut buf, 0), 1000);
-    assert_eq!(buf[..1000], pattern(PAGE)[10..1010]);
+    assert_eq!(buf[..1000], content[10..1010]);
     assert_eq!(map.read_at(&mut buf, 999), 1);
     assert_eq!(map.read_at(&mut buf, 1000), 0);
     assert_eq!(map.read_at(&mut buf, 1001), 0);
@@ -164,15 +165,15 @@ fn a_shared_map_copies_inside_its_bounds_only() {
     assert_eq!(map.write_at(&[0xaa; 2000], 0), Ok(1000));
     assert_eq!(map.write_at(&[0xaa], 1000), Ok(0));
     assert_eq!(map.write_at(&[0xaa], usize::MAX), Ok(0));
-    let mut wanted = pattern(PAGE);
+    let mut wanted = content.clone();
     wanted[10..1010].fill(0xaa);
-    let mut whole = vec![0; PAGE];
+    let mut whole = vec![0; content.len()];
     memfd.read_at(&mut whole, 0).unwrap();
     assert_eq!(whole, wanted);
     // Every length and alignment of the copy, in and out.
     for len in 0..70 {
         for offset in 0..20 {
-            let bytes = &pattern(PAGE)[len..2 * len];
+            let bytes = &content[len..2 * len];
             assert_eq!(map.write_at(bytes, offset), Ok(len));
             let mut back = [0x55; 80];
             assert_eq!(map.read_at(&mut back[3..3 + len], offset), len);
@@ -261,7 +262,7 @@ fn huge_mappings_are_unmapped_whole() {
     unsafe {
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         let map = mm::mmap(std::ptr::null_mut(), page, RW, flags, &huge, 0).unwrap();
-        assert_eq!(mm::munmap(map, PAGE), Err(Errno::EINVAL));
+        assert_eq!(mm::munmap(map, page_size()), Err(Errno::EINVAL));
         assert_eq!(mappings("huge-map"), 1);
         mm::munmap(map, page).unwrap();
         assert_eq!(mappings("huge-map"), 0);
@@ -352,20 +353,21 @@ fn frozen_huge_pages_are_mapped_in_part_and_whole() {
 #[test]
 fn pages_that_are_pinned_hold_write_off() {
     let _alone = alone();
-    let memfd = memfd(&[b'a'; PAGE]);
+    let content = vec![b'a'; page_size()];
+    let memfd = memfd(&content);
     let map = SharedMap::new(&memfd, Access::ReadWrite, None).unwrap();
     let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC).unwrap();
-    let iov = [map.as_ptr() as usize, PAGE];
+    let iov = [map.as_ptr() as usize, content.len()];
     // SAFETY: the pipe keeps the page, not the mapping.
     let spliced = unsafe { syscall!(barecall::nr::VMSPLICE, writer.as_fd(), iov.as_ptr(), 1, 0) };
-    assert_eq!(spliced, Ok(PAGE));
+    assert_eq!(spliced, Ok(content.len()));
     drop(map);
     // Nobody has it mapped; but the page may still be written to.
     assert_eq!(memfd.add_seals(Seals::WRITE), Err(Errno::EBUSY));
     assert_eq!(memfd.seals(), Ok(initial_seals()));
     let refused = memfd.freeze().unwrap_err();
-    let mut page = [0; PAGE];
-    assert_eq!(io::read(&reader, &mut page), Ok(PAGE));
-    assert_eq!(page, [b'a'; PAGE]);
+    let mut page = vec![0; content.len()];
+    assert_eq!(io::read(&reader, &mut page), Ok(content.len()));
+    assert_eq!(page, content);
     refused.file.freeze().unwrap();
 }

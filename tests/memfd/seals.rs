@@ -7,8 +7,9 @@ use barecall::{nr, syscall};
 
 const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
 
+/// One with two pages.
 fn sealed(seals: Seals) -> Memfd {
-    let memfd = memfd(&[b'a'; 2 * PAGE]);
+    let memfd = memfd(&vec![b'a'; 2 * page_size()]);
     memfd.add_seals(seals).unwrap();
     memfd
 }
@@ -164,7 +165,10 @@ fn under_write_nothing_writes() {
     let memfd = sealed(Seals::WRITE);
     assert_eq!(io::write(&memfd, b"x"), Err(Errno::EPERM));
     assert_eq!(memfd.write_at(b"x", 0), Err(Errno::EPERM));
-    assert_eq!(memfd.write_at(b"x", 3 * PAGE as u64), Err(Errno::EPERM));
+    assert_eq!(
+        memfd.write_at(b"x", 3 * page_size() as u64),
+        Err(Errno::EPERM)
+    );
     let x = [io::IoSlice::new(b"x")];
     assert_eq!(io::writev(&memfd, &x), Err(Errno::EPERM));
     // SAFETY: one slice, at offset 0.
@@ -215,17 +219,20 @@ fn under_write_a_private_mapping_is_a_copy() {
 #[test]
 fn under_write_no_hole_is_punched() {
     let memfd = sealed(Seals::WRITE);
-    assert_eq!(fallocate(&memfd, PUNCH, 0, PAGE as u64), Err(Errno::EPERM));
+    assert_eq!(
+        fallocate(&memfd, PUNCH, 0, page_size() as u64),
+        Err(Errno::EPERM)
+    );
 }
 
 /// MFD-067
 #[test]
 fn write_alone_lets_the_size_change() {
     let memfd = sealed(Seals::WRITE);
-    memfd.set_len(PAGE as u64).unwrap();
-    memfd.set_len(3 * PAGE as u64).unwrap();
-    fallocate(&memfd, FallocateFlags::empty(), 0, 4 * PAGE as u64).unwrap();
-    assert_eq!(memfd.size(), Ok(4 * PAGE as u64));
+    memfd.set_len(page_size() as u64).unwrap();
+    memfd.set_len(3 * page_size() as u64).unwrap();
+    fallocate(&memfd, FallocateFlags::empty(), 0, 4 * page_size() as u64).unwrap();
+    assert_eq!(memfd.size(), Ok(4 * page_size() as u64));
     drop(reopen(&memfd, OFlags::RDWR | OFlags::TRUNC).unwrap());
     assert_eq!(memfd.size(), Ok(0));
 }
@@ -234,7 +241,7 @@ fn write_alone_lets_the_size_change() {
 #[test]
 fn a_mapping_that_could_write_holds_write_off() {
     let _alone = alone();
-    let memfd = memfd(&[b'a'; PAGE]);
+    let memfd = memfd(&vec![b'a'; page_size()]);
     let before = memfd.seals().unwrap();
     let map = SharedMap::new(&memfd, Access::ReadWrite, None).unwrap();
     assert_eq!(memfd.add_seals(Seals::WRITE), Err(Errno::EBUSY));
@@ -249,7 +256,7 @@ fn a_mapping_that_could_write_holds_write_off() {
 #[test]
 fn a_read_only_mapping_of_a_writable_descriptor_holds_write_off_too() {
     let _alone = alone();
-    let memfd = memfd(&[b'a'; PAGE]);
+    let memfd = memfd(&vec![b'a'; page_size()]);
     let map = SharedMap::new(&memfd, Access::Read, None).unwrap();
     assert_eq!(memfd.add_seals(Seals::WRITE), Err(Errno::EBUSY));
     drop(map);
@@ -269,7 +276,7 @@ fn a_read_only_mapping_of_a_writable_descriptor_holds_write_off_too() {
 #[test]
 fn a_childs_inherited_mapping_holds_write_off() {
     let _alone = alone();
-    let memfd = memfd(&[b'a'; PAGE]);
+    let memfd = memfd(&vec![b'a'; page_size()]);
     let map = SharedMap::new(&memfd, Access::ReadWrite, None).unwrap();
     let (reader, writer) = io::pipe2(io::PipeFlags::CLOEXEC).unwrap();
     // SAFETY: the child waits for the end of the pipe, and exits.
@@ -294,7 +301,7 @@ fn a_childs_inherited_mapping_holds_write_off() {
 /// MFD-073
 #[test]
 fn a_private_mapping_is_not_in_the_way() {
-    let memfd = memfd(&[b'a'; PAGE]);
+    let memfd = memfd(&vec![b'a'; page_size()]);
     let _map = Raw::map(&memfd, RW, MapFlags::PRIVATE).unwrap();
     memfd.add_seals(Seals::WRITE).unwrap();
 }
@@ -303,7 +310,7 @@ fn a_private_mapping_is_not_in_the_way() {
 #[test]
 fn future_write_leaves_the_mappings_that_exist() {
     let _alone = alone();
-    let memfd = memfd(&[b'a'; PAGE]);
+    let memfd = memfd(&vec![b'a'; page_size()]);
     let map = SharedMap::new(&memfd, Access::ReadWrite, None).unwrap();
     memfd.add_seals(Seals::FUTURE_WRITE).unwrap();
     assert_eq!(memfd.seals(), Ok(initial_seals() | Seals::FUTURE_WRITE));
@@ -320,7 +327,10 @@ fn future_write_leaves_the_mappings_that_exist() {
 fn future_write_holds(fd: impl AsFd) {
     let fd = fd.as_fd();
     assert_eq!(io::pwrite(fd, b"x", 0), Err(Errno::EPERM));
-    assert_eq!(fallocate(fd, PUNCH, 0, PAGE as u64), Err(Errno::EPERM));
+    assert_eq!(
+        fallocate(fd, PUNCH, 0, page_size() as u64),
+        Err(Errno::EPERM)
+    );
     let map = SharedMap::new(fd, Access::ReadWrite, None);
     assert_eq!(map.unwrap_err(), Errno::EPERM);
     let map = Raw::map(fd, RO, MapFlags::SHARED).unwrap();
@@ -357,7 +367,7 @@ fn under_future_write_a_childs_private_write_stays_its_own() {
 #[test]
 fn under_shrink_it_only_grows() {
     let memfd = sealed(Seals::SHRINK);
-    let len = 2 * PAGE as u64;
+    let len = 2 * page_size() as u64;
     assert_eq!(memfd.set_len(len - 1), Err(Errno::EPERM));
     memfd.set_len(len).unwrap();
     memfd.set_len(len + 1).unwrap();
@@ -366,7 +376,7 @@ fn under_shrink_it_only_grows() {
     assert_eq!(truncate(&memfd, 0), Err(Errno::EPERM));
     assert_eq!(memfd.size(), Ok(len + 1));
     // The bytes are free to change.
-    fallocate(&memfd, PUNCH, 0, PAGE as u64).unwrap();
+    fallocate(&memfd, PUNCH, 0, page_size() as u64).unwrap();
     memfd.write_at(b"x", 0).unwrap();
 }
 
@@ -374,9 +384,9 @@ fn under_shrink_it_only_grows() {
 #[test]
 fn under_grow_it_never_grows() {
     let memfd = sealed(Seals::GROW);
-    let len = 2 * PAGE as u64;
+    let len = 2 * page_size() as u64;
     assert_eq!(memfd.set_len(len + 1), Err(Errno::EPERM));
-    let past = fallocate(&memfd, FallocateFlags::empty(), len, PAGE as u64);
+    let past = fallocate(&memfd, FallocateFlags::empty(), len, page_size() as u64);
     assert_eq!(past, Err(Errno::EPERM));
     assert_eq!(memfd.write_at(b"x", len), Err(Errno::EPERM));
     assert_eq!(memfd.write_at(b"x", 10 * len), Err(Errno::EPERM));
@@ -398,7 +408,7 @@ fn under_grow_it_never_grows() {
 #[test]
 fn under_grow_what_is_gone_does_not_come_back() {
     let memfd = sealed(Seals::GROW);
-    let len = 2 * PAGE as u64;
+    let len = 2 * page_size() as u64;
     memfd.set_len(len).unwrap();
     memfd.set_len(len - 1).unwrap();
     assert_eq!(memfd.set_len(len), Err(Errno::EPERM));
@@ -408,7 +418,7 @@ fn under_grow_what_is_gone_does_not_come_back() {
 #[test]
 fn under_both_the_size_is_fixed() {
     let memfd = sealed(Seals::SHRINK | Seals::GROW);
-    let len = 2 * PAGE as u64;
+    let len = 2 * page_size() as u64;
     assert_eq!(memfd.set_len(len - 1), Err(Errno::EPERM));
     assert_eq!(memfd.set_len(len + 1), Err(Errno::EPERM));
     ftruncate(&memfd, len).unwrap();
@@ -438,7 +448,7 @@ fn executable() -> Option<Memfd> {
     match options.create(c"x") {
         Ok(memfd) => {
             assert!(has_exec_choice());
-            memfd.write_all_at(&[b'a'; PAGE], 0).unwrap();
+            memfd.write_all_at(&vec![b'a'; page_size()], 0).unwrap();
             Some(memfd)
         }
         Err(errno) => {

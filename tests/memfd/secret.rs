@@ -42,8 +42,8 @@ fn it_is_memory_and_nothing_else() {
             .unwrap()
             .is_empty()
     );
-    fs::ftruncate(&file, 2 * PAGE as u64).unwrap();
-    for len in [0, PAGE, 2 * PAGE, 3 * PAGE] {
+    fs::ftruncate(&file, 2 * page_size() as u64).unwrap();
+    for len in [0, page_size(), 2 * page_size(), 3 * page_size()] {
         assert_eq!(fs::ftruncate(&file, len as u64), Err(Errno::EINVAL));
     }
 
@@ -58,8 +58,12 @@ fn it_is_memory_and_nothing_else() {
     assert_eq!(private, Some(Errno::EINVAL));
 
     let map = SharedMap::new(&file, Access::ReadWrite, None).unwrap();
-    assert_eq!(map.write_at(b"hunter2", PAGE - 3), Ok(7));
-    let part = SharedMap::new(&file, Access::Read, Some(PAGE as u64..PAGE as u64 + 4));
+    assert_eq!(map.write_at(b"hunter2", page_size() - 3), Ok(7));
+    let part = SharedMap::new(
+        &file,
+        Access::Read,
+        Some(page_size() as u64..page_size() as u64 + 4),
+    );
     assert_eq!(part.unwrap().read_at(&mut bytes, 0), 4);
     assert_eq!(&bytes, b"ter2");
 
