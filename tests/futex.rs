@@ -126,7 +126,10 @@ fn two_words_of_a_huge_page_wake_their_own_waiters() {
     // From hugetlbfs, where the system has such pages to give away; and one made
     // of ordinary memory, on kernels and systems that do: else they are small
     // pages, and what is awaited is the same.
-    let (reserved, plain) = (libc::MAP_SHARED | libc::MAP_HUGETLB, libc::MAP_SHARED);
+    let plain = libc::MAP_SHARED;
+    let reserved = plain | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
+    // SAFETY: a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     for (flags, len) in [(reserved, HUGE), (plain, 2 * HUGE)] {
         // SAFETY: a new mapping, and words of it that nothing else knows of.
         unsafe {
@@ -138,14 +141,14 @@ fn two_words_of_a_huge_page_wake_their_own_waiters() {
             }
             let start = map.wrapping_byte_add(map.addr().wrapping_neg() % HUGE);
             // All its pages are there, which collapsing wants.
-            for page in (0..HUGE).step_by(4096) {
-                start.byte_add(page).cast::<u8>().write_volatile(0);
+            for at in (0..HUGE).step_by(page) {
+                start.byte_add(at).cast::<u8>().write_volatile(0);
             }
             libc::madvise(start, HUGE, libc::MADV_HUGEPAGE);
             libc::madvise(start, HUGE, MADV_COLLAPSE);
             let word = |offset: usize| AtomicU32::from_ptr(start.byte_add(offset).cast());
-            // The same place in three pages of 4 KiB.
-            let words = [word(64), word(4096 + 64), word(HUGE - 4096 + 64)];
+            // The same place in three small pages.
+            let words = [word(64), word(page + 64), word(HUGE - page + 64)];
             std::thread::scope(|scope| {
                 let waiters = words.map(|word| {
                     scope.spawn(|| while futex::wait(word, SHARED, 0, None) == Err(Errno::EINTR) {})

@@ -515,7 +515,8 @@ fn huge_pages_are_told() {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     for hugetlb in [true, false] {
-        let flags = anonymous | if hugetlb { libc::MAP_HUGETLB } else { 0 };
+        let reserved = libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
+        let flags = anonymous | if hugetlb { reserved } else { 0 };
         // SAFETY: a new mapping, reached by pointers.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), 4 * HUGE, prot, flags, -1, 0) };
         if start == libc::MAP_FAILED {

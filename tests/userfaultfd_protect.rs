@@ -314,7 +314,7 @@ fn a_minor_fault_continues_with_what_the_file_has() {
     let filled3 = uffd.copy_once(hole, &filled(3), CopyFlags::empty());
     assert_eq!(filled3, done(page_size()));
     assert_eq!(peek(&region, 1), 3);
-    io::pwrite(&file, &[4; 2 * 4096], 2 * page_size() as u64).unwrap();
+    io::pwrite(&file, &filled(4).repeat(2), 2 * page_size() as u64).unwrap();
     quiet(&uffd);
 }
 
