@@ -68,7 +68,7 @@ fn inode(path: &CStr) -> Result<u64, Errno> {
     fs::statat(fs::CWD, path, fs::AtFlags::empty()).map(|stat| stat.st_ino)
 }
 
-fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     // SAFETY: takes a number.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }

@@ -1,5 +1,6 @@
 //! Executing programs: this one, which knows what to do by its arguments.
 
+use crate::clone::page_size;
 use crate::{common, end, skip, start};
 use barecall::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use barecall::fs::{self, CWD, Mode, OFlags};
@@ -100,7 +101,7 @@ fn strange() -> Vec<CString> {
         c"A=\xff\x01\n".to_owned(),
     ];
     // MAX_ARG_STRLEN: 32 pages, with the NUL.
-    all.push(CString::new(vec![b'y'; 131_071]).unwrap());
+    all.push(CString::new(vec![b'y'; 32 * page_size() - 1]).unwrap());
     all.extend((0..500).map(|i| CString::new(format!("V{i}={i}")).unwrap()));
     all
 }

@@ -4,6 +4,7 @@ use crate::{common, start};
 use barecall::Errno;
 use barecall::event::{PollFd, PollFlags, poll};
 use barecall::fd::AsFd as _;
+use barecall::mm::{self, MapFlags, ProtFlags};
 use barecall::process::{
     PidfdFlags, Rusage, RusageWho, WaitId, WaitOptions, WaitStatus, WaitTarget, getrusage,
     pidfd_open, wait4_rusage, waitid, waitid_rusage,
@@ -18,8 +19,19 @@ fn spent(usage: &Rusage) -> i64 {
     micros(usage.ru_utime) + micros(usage.ru_stime)
 }
 
-/// Works until the kernel has noticed.
+/// Works until the kernel has noticed, on memory too: it counts pages by
+/// processor and adds them up 32 or more at a time (since Linux 6.2), and where
+/// pages are large a child has fewer.
 fn work() -> i32 {
+    const LEN: usize = 16 << 20;
+    let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: new memory, written inside of it.
+    unsafe {
+        match mm::mmap_anonymous(std::ptr::null_mut(), LEN, prot, flags) {
+            Ok(memory) => memory.cast::<u8>().write_bytes(1, LEN),
+            Err(_) => return 1,
+        }
+    }
     loop {
         match getrusage(RusageWho::SELF) {
             Ok(usage) if spent(&usage) >= 20_000 => return 6,
