@@ -230,6 +230,10 @@ impl Pagemap {
     /// [`Self::scan_once`] that says what it has found before an error: the
     /// kernel has written it, and its answer says only the error.
     pub(crate) fn scan_until_error(&self, scan: &Scan, room: &mut [PageRegion]) -> Partly {
+        // All of what is told to the kernel is cleared before, so it is no more
+        // than one request finds in a moment.
+        let most = room.len().min(4096);
+        let room = room.get_mut(..most).unwrap_or_default();
         room.fill(PageRegion::EMPTY);
         match self.scan_once(scan, room, 0) {
             Ok(Scanned { regions, walk_end }) => Partly {

@@ -369,8 +369,8 @@ impl<'m> DirtyTracker<'m> {
     /// each counts again from the moment at which it was found.
     ///
     /// With [`Method::Async`], `room` is what one `PAGEMAP_SCAN` fills, which
-    /// finds and protects with no moment in between; the more room, the fewer
-    /// requests. Two ranges that touch can be one that did not fit. With
+    /// finds and protects with no moment in between; the more room, up to 4096,
+    /// the fewer requests. Two ranges that touch can be one that did not fit. With
     /// [`Method::Synchronous`] it is not used, and each item is one
     /// `UFFDIO_WRITEPROTECT`.
     ///
@@ -440,8 +440,11 @@ impl Dirty<'_, '_, '_> {
             self.error = Some(Errno::EINVAL);
             return;
         }
+        // Reported too, although it is known: for this very question the
+        // kernel has a shorter way.
         let scan = Scan::new(self.rest)
             .all_of(Categories::WRITTEN)
+            .report(Categories::WRITTEN)
             .flags(ScanFlags::WP_MATCHING | ScanFlags::CHECK_WPASYNC);
         let scanned = pagemap.scan_until_error(&scan, self.room);
         self.next = 0;
