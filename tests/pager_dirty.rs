@@ -8,6 +8,7 @@ use barecall::event::{EventFdFlags, eventfd};
 use barecall::fd::OwnedFd;
 use barecall::pagemap::{Categories, PageRegion, Pagemap, Scan, ScanFlags};
 use barecall::pager::{DirtyTracker, Method, TrackerError, WorkingSet};
+use barecall::process::{WaitOptions, WaitStatus, WaitTarget, exit_group, fork, wait4};
 use barecall::userfaultfd::{Access, Features, MappedRegion, OpenError, PageRange};
 use barecall::{Errno, io};
 use common::{emulated, kernel_is_at_least};
@@ -504,6 +505,43 @@ fn a_memfd_is_tracked_by_its_mapping() {
     unsafe {
         libc::munmap(memory.cast(), 8 * size);
         libc::munmap(other.cast(), 8 * size);
+    }
+}
+
+/// What a forked child writes is its own, and not told; the parent's pages, which
+/// both have now, are told as before. And its tracker is its parent's: what the
+/// child collects is gone.
+#[test]
+fn a_child_is_not_tracked_and_collects_its_parents_writes() {
+    let Some(tracker) = tracker() else { return };
+    let region = tracker.anonymous(16 * page_size()).unwrap();
+    for i in 0..16 {
+        poke(&region, i, 1);
+    }
+    assert_eq!(told(&tracker, &region, 4).len(), 16);
+    let mut room = [PageRegion::EMPTY; 4];
+    for collects in [false, true] {
+        poke(&region, 3, 2);
+        poke(&region, 9, 2);
+        // SAFETY: the child writes to memory, makes calls of this crate, and ends.
+        let child = match unsafe { fork() }.unwrap() {
+            None => {
+                poke(&region, 5, 3);
+                let right = !collects || {
+                    let mut all = tracker.collect(region.range(), &mut room);
+                    all.next() == Some(Ok(page(&region, 3)))
+                        && all.next() == Some(Ok(page(&region, 9)))
+                        && all.next().is_none()
+                };
+                exit_group(if right { 0 } else { 1 })
+            }
+            Some(child) => child,
+        };
+        let status = io::retry_on_intr(|| wait4(WaitTarget::Pid(child), WaitOptions::empty()));
+        assert!(matches!(status, Ok(Some((_, WaitStatus::Exited(0))))));
+        poke(&region, 12, 4);
+        let parents: &[usize] = if collects { &[12] } else { &[3, 9, 12] };
+        assert_eq!(told(&tracker, &region, 4), parents);
     }
 }
 

@@ -116,8 +116,11 @@ crate::errno::std_error!(TrackerError);
 ///
 /// `munmap`, a new mapping in the same place, and `mremap` end the tracking of
 /// that memory. Where something else is mapped now, collecting says `EPERM`;
-/// where nothing is, it has nothing to tell. A child after `fork` is not
-/// tracked, and cannot collect. When the tracker is dropped, all of it ends.
+/// where nothing is, it has nothing to tell. When the tracker is dropped, all
+/// of it ends.
+///
+/// The memory of a child after `fork` is not tracked. The tracker that it has
+/// is still its parent's: **what a child collects, its parent is not told of**.
 #[derive(Debug)]
 pub struct DirtyTracker<'m> {
     uffd: Userfaultfd,
