@@ -8,7 +8,8 @@ use super::stats::{Counters, Stats, add};
 use super::{OnFailure, PageSource, PagerError, PagerOptions, Reason, RegionTable, TOLD};
 use crate::errno::Errno;
 use crate::signal::{
-    self, Disposition, InfoHandler, SaFlags, Sigaction, Siginfo, Signal, sigaction, sigaction_get,
+    self, Details, Disposition, InfoHandler, SaFlags, Sigaction, Siginfo, Signal, sigaction,
+    sigaction_get,
 };
 use crate::thread::sched_yield;
 use crate::userfaultfd::{Features, PageRange, Userfaultfd};
@@ -38,7 +39,9 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 /// - A fault while `SIGBUS` is blocked (in its own handler: a source that
 ///   touches what it serves) ends the process.
 /// - The table does not change, and there are no events: what is discarded
-///   comes from the source again.
+///   comes from the source again. In a child after `fork`, and where `mremap`
+///   has moved it to, the memory is registered no more: **what is missing there
+///   is zeros**. (`MADV_DONTFORK`: a child does not have it at all.)
 /// - A page that cannot be had is, for [`Fill::Poison`](super::Fill::Poison)
 ///   and [`OnFailure::Poison`], a `SIGBUS` that is passed on to the former
 ///   action, which usually ends the process; for [`OnFailure::Stall`], the
@@ -320,7 +323,12 @@ impl<S: PageSource> SelfPagerSlot<S> {
     ///
     /// [`self_pager!`](crate::self_pager!) writes that handler.
     pub unsafe fn on_signal(&self, signal: Signal, info: &mut Siginfo, context: *mut c_void) {
-        let fault = info.fault_addr();
+        let fault = match info.details() {
+            Details::Fault { addr } => Some(addr),
+            // Poisoned memory is there, and cannot be filled: to go on would be
+            // to come back here for ever.
+            _ => None,
+        };
         // SAFETY: null, or a static reference.
         let pager = unsafe { self.pager.load(Acquire).as_ref() };
         if let (Some(address), Some(pager)) = (fault, pager)
@@ -328,6 +336,7 @@ impl<S: PageSource> SelfPagerSlot<S> {
         {
             return;
         }
+        let is_sent = info.fault_addr().is_none();
         // SAFETY: written before the handler was installed.
         let former = unsafe { (*self.former.get()).assume_init_ref() };
         match former.disposition() {
@@ -335,12 +344,13 @@ impl<S: PageSource> SelfPagerSlot<S> {
             Disposition::Handler(handler) => unsafe { handler(signal) },
             // SAFETY: as above.
             Disposition::Info(handler) => unsafe { handler(signal, info, context) },
+            Disposition::Ignore if is_sent => {}
             _ => {
                 // An ignored fault ends the process too.
                 // SAFETY: nothing is left that would rely on another action.
                 let _ = unsafe { sigaction(signal, &Sigaction::DEFAULT) };
-                if fault.is_none() {
-                    // It was sent, and is not repeated by returning.
+                if is_sent {
+                    // It is not repeated by returning.
                     let _ = signal::raise(signal);
                 }
             }

@@ -148,6 +148,51 @@ fn the_former_action_gets_the_rest() {
     assert_eq!(default, libc::SIGBUS);
 }
 
+/// Who sends a signal that was ignored, does no harm.
+#[test]
+fn a_signal_that_was_ignored_still_is() {
+    let _turn = forking();
+    common::in_child(|| {
+        // SAFETY: nothing is done.
+        unsafe { signal::sigaction(Signal::SIGBUS, &Sigaction::IGNORE) }.unwrap();
+        let (memory, _) = start(options());
+        signal::raise(Signal::SIGBUS).unwrap();
+        assert_page(memory, 3, 3 * page_size() as u64);
+        signal::raise(Signal::SIGBUS).unwrap();
+    });
+}
+
+/// Memory that the machine has lost cannot be filled; and who had it before
+/// knows what to do.
+#[test]
+fn poisoned_memory_is_for_the_former_action() {
+    const BUS_MCEERR_AR: i32 = 4;
+    let _turn = forking();
+    common::in_child(|| {
+        // SAFETY: the handler stores to an atomic.
+        unsafe { signal::sigaction(Signal::SIGBUS, &Sigaction::handler(before)) }.unwrap();
+        let (memory, pager) = start(options());
+        // As the kernel says it. (A process may say anything to itself.)
+        // SAFETY: a structure of numbers; its address is behind three of them.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            info.si_signo = libc::SIGBUS;
+            info.si_code = BUS_MCEERR_AR;
+            let at = (&raw mut info).cast::<*mut u8>().add(2);
+            at.write(memory.as_ptr());
+            let sent = libc::syscall(
+                libc::SYS_rt_sigqueueinfo,
+                libc::getpid(),
+                libc::SIGBUS,
+                &raw const info,
+            );
+            assert_eq!(sent, 0);
+        }
+        assert!(CHAINED.swap(false, Ordering::Relaxed));
+        assert_eq!(pager.stats().missing, 0);
+    });
+}
+
 #[test]
 fn what_a_self_pager_cannot_do_is_refused() {
     let make = |features, staging: usize| {
