@@ -61,6 +61,7 @@
 //! - **Deadlocks**: a staging buffer or a slice that lies in memory which is
 //!   served is refused.
 //!
+//! [`EVENT_FORK`]: crate::userfaultfd::Features::EVENT_FORK
 //! [`EVENT_REMOVE`]: crate::userfaultfd::Features::EVENT_REMOVE
 //! [`EVENT_UNMAP`]: crate::userfaultfd::Features::EVENT_UNMAP
 //! [`EVENT_REMAP`]: crate::userfaultfd::Features::EVENT_REMAP
@@ -79,8 +80,11 @@
 //!   of the faulting thread is fastest.
 //! - **What no message tells.** Memory that `mremap` made longer is in no
 //!   region where it is new, and neither is what `MREMAP_DONTUNMAP` left behind: add
-//!   them. Without `EVENT_*`, the pager knows nothing of discarded memory, and
-//!   the source's contents come back.
+//!   them. Without `EVENT_REMOVE`, the pager knows nothing of discarded memory, and
+//!   the source's contents come back. Without `EVENT_REMAP`, the kernel
+//!   registers no more what is moved, and without [`EVENT_FORK`], nothing of a
+//!   child's memory: **what is missing there is zeros**. (`MADV_DONTFORK`: a
+//!   child does not have that memory at all.)
 //! - **Changing mappings one at a time**, with `EVENT_*`. The kernel sends the
 //!   message after the change, so two threads' messages can come in the other
 //!   order; if the one maps or moves something to where the other has just

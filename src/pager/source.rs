@@ -53,7 +53,9 @@ pub enum Fill<'s> {
     /// All of it is zeros.
     Zero,
     /// The contents are lost: who touches the page gets a `SIGBUS`. For a
-    /// block of several pages, the wanted one is asked for alone.
+    /// block of several pages, the wanted one is asked for alone. Without
+    /// [`Features::POISON`](crate::userfaultfd::Features::POISON), it is as
+    /// [`Failed`](Self::Failed).
     Poison,
     /// The file has the contents; it has them now, if it did not before. For
     /// a shared mapping of a memfd or of hugetlbfs that is registered `MINOR`.
@@ -260,10 +262,11 @@ impl<Fd: AsFd + Sync> PageSource for FileSource<Fd> {
 }
 
 /// The file that is mapped has all the pages already: shared memory that is
-/// registered `MINOR`.
+/// registered `MINOR`, and `MISSING`.
 ///
 /// No byte is copied. Where the file has a hole, mapping fails with `EFAULT`,
-/// which is a failure of the source.
+/// which is a failure of the source. (Registered `MINOR` alone, **a hole is
+/// zeros**: the kernel makes a page for it and tells nobody.)
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InFile;
 

@@ -46,7 +46,8 @@ pub struct Remap {
     pub from: usize,
     /// The address now.
     pub to: usize,
-    /// In bytes; of the mapping as it is now.
+    /// In bytes: what was moved. If the mapping was made longer, what is new
+    /// comes after that.
     pub len: usize,
 }
 

@@ -4,7 +4,7 @@ use crate::support::*;
 use crate::uffd::*;
 use crate::{common, skip};
 use barecall::mm::{
-    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap_to, munmap,
+    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, mremap_to, munmap,
 };
 use barecall::pager::{
     At, Contents, Fill, PageSource, Pager, PagerError, Region, RegionFlags, RegionTable,
@@ -228,6 +228,65 @@ fn moved_memory_keeps_its_contents() {
     assert!(pager.stats().unmaps >= 2);
 }
 
+/// Memory that is made longer while it moves: what it had comes along, what is
+/// new waits to be told. And what is cut off is served no more.
+#[test]
+fn memory_that_grows_or_shrinks_keeps_what_it_had() {
+    let size = page_size();
+    let uffd = open(Features::EVENT_REMAP | Features::EVENT_UNMAP);
+    let both = ProtFlags::READ | ProtFlags::WRITE;
+    let (old, new) = (map(4 * size, both), map(16 * size, ProtFlags::NONE));
+    // SAFETY: a new mapping.
+    unsafe { uffd.register(PageRange::new(old, 4 * size), MISSING) }.unwrap();
+    let mut room = [Region::EMPTY; 100];
+    let mut table = RegionTable::new(&mut room);
+    table
+        .insert(Region::new(PageRange::new(old, 4 * size), 0, size))
+        .unwrap();
+    let pager = Pager::new(&uffd, &Words, table, options()).unwrap();
+    let at = |index: usize| word((index * size / 8) as u64);
+    let table = || {
+        pager.with_regions(|regions| {
+            let ranges = regions.iter().map(|region| region.range());
+            ranges.collect::<Vec<_>>()
+        })
+    };
+    serving(&pager, 2, || {
+        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+        // SAFETY: ours; nobody relies on the target.
+        unsafe { mremap_to(ptr(old), 4 * size, 12 * size, flags, ptr(new)) }.unwrap();
+        assert_eq!(table(), [PageRange::new(new, 4 * size)]);
+        assert_eq!(word_at(new + 3 * size), at(3));
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| word_at(new + 7 * size));
+            until("the new page", || pager.stats().stray > 0);
+            assert!(!reader.is_finished());
+            let more = PageRange::new(new + 4 * size, 8 * size);
+            pager.add(Region::new(more, 4 * size as u64, size)).unwrap();
+            assert_eq!(reader.join().unwrap(), at(7));
+        });
+        // SAFETY: ours.
+        unsafe { mremap(ptr(new), 12 * size, 6 * size, MremapFlags::empty()) }.unwrap();
+        assert_eq!(table(), [PageRange::new(new, 6 * size)]);
+        assert_eq!(word_at(new + 5 * size), at(5));
+        // What is mapped in its place ends it, too.
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        // SAFETY: ours.
+        unsafe { mmap_anonymous(ptr(new + size), 2 * size, both, flags) }.unwrap();
+        let ends = [
+            PageRange::new(new, size),
+            PageRange::new(new + 3 * size, 3 * size),
+        ];
+        assert_eq!(table(), ends);
+        assert_eq!(word_at(new + size), 0);
+        assert_eq!(word_at(new), at(0));
+        assert_eq!(word_at(new + 4 * size), at(4));
+        // SAFETY: ours.
+        unsafe { munmap(ptr(new), 6 * size) }.unwrap();
+    });
+    assert_eq!(table(), []);
+}
+
 /// What is unmapped is served no more, and the address can be used again.
 #[test]
 fn unmapped_memory_leaves_the_table() {
@@ -305,7 +364,7 @@ fn a_forked_child_is_served_by_a_pager_of_its_own() {
     let mut room = [Region::EMPTY; 100];
     let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options()).unwrap();
     thread::scope(|scope| {
-        scope.spawn(|| serve_children(children));
+        scope.spawn(|| serve_children(children, &Words));
         serving(&pager, 1, || {
             assert_page(&memory, 1, size as u64);
             poke(&memory, 1, 0x77);
@@ -341,6 +400,68 @@ fn a_forked_child_is_served_by_a_pager_of_its_own() {
             assert_page(&memory, 5, 5 * size as u64);
         });
         assert!(pager.stats().forks >= 1);
+        // Ends the thread that serves children.
+        let (nowhere, _) = mpsc::channel();
+        *source.children.lock().unwrap() = nowhere;
+    });
+}
+
+/// A child that forks is told of to who serves that child.
+#[test]
+fn a_forked_childs_child_is_served_too() {
+    if !common::has_capability(CAP_SYS_PTRACE) {
+        skip!("EVENT_FORK needs CAP_SYS_PTRACE");
+    }
+    let _turn = told_of_forks();
+    let size = page_size();
+    let uffd = open(Features::EVENT_FORK | Features::EVENT_REMOVE);
+    let memory = pages(&uffd, 8, MISSING);
+    let (sender, children) = mpsc::channel();
+    let source = Forking {
+        children: Mutex::new(sender),
+    };
+    let mut room = [Region::EMPTY; 100];
+    let options = options().block(size);
+    let pager = Pager::new(&uffd, &source, table(&mut room, &memory), options).unwrap();
+    let start = memory.as_ptr();
+    // The second word of a page.
+    let is = |index: usize, expected: u64| {
+        let at = start.wrapping_add(index * size + 8).cast::<u64>();
+        // SAFETY: mapped in all three processes.
+        (unsafe { at.read_volatile() }) == expected
+    };
+    let of_source = |index: usize| is(index, word((index * size / 8) as u64 + 1));
+    thread::scope(|scope| {
+        scope.spawn(|| serve_children(children, &source));
+        serving(&pager, 1, || {
+            assert_page(&memory, 1, size as u64);
+            // SAFETY: both touch memory, make calls of this crate, and exit.
+            let status = match unsafe { fork() }.unwrap() {
+                None => {
+                    let discarded = memory.discard(2 * size, size).is_ok();
+                    let right = of_source(0) && is(2, 0);
+                    // SAFETY: as above.
+                    let status = match unsafe { fork() } {
+                        Ok(None) => {
+                            let right = [0, 1, 5].into_iter().all(of_source) && is(2, 0);
+                            exit_group(if right { 0 } else { 1 })
+                        }
+                        Ok(Some(child)) => wait4(WaitTarget::Pid(child), WaitOptions::empty()),
+                        Err(errno) => Err(errno),
+                    };
+                    let nested = matches!(status, Ok(Some((_, WaitStatus::Exited(0)))));
+                    let right = right && discarded && nested && of_source(5);
+                    exit_group(if right { 0 } else { 1 })
+                }
+                Some(child) => wait4(WaitTarget::Pid(child), WaitOptions::empty()).unwrap(),
+            };
+            assert!(
+                matches!(status, Some((_, WaitStatus::Exited(0)))),
+                "{status:?}"
+            );
+            // The parent has discarded nothing.
+            assert_page(&memory, 2, 2 * size as u64);
+        });
         // Ends the thread that serves children.
         let (nowhere, _) = mpsc::channel();
         *source.children.lock().unwrap() = nowhere;

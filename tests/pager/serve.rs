@@ -276,6 +276,46 @@ fn an_alias_maps_what_the_file_has() {
     assert_eq!(stats.minor, stats.faults());
 }
 
+/// A hole in the file is not in the file: no zeros, unless nobody has asked to be
+/// told of missing pages.
+#[test]
+fn a_hole_in_the_file_is_a_failure_and_with_minor_alone_zeros() {
+    let size = page_size();
+    if !has(Features::MINOR_SHMEM) {
+        // That the registration is refused is tested above.
+        return;
+    }
+    for modes in [MISSING | RegisterModes::MINOR, RegisterModes::MINOR] {
+        let uffd = open(Features::MINOR_SHMEM);
+        let file = MemfdOptions::new()
+            .exec(barecall::memfd::Exec::SystemDefault)
+            .create(c"pager")
+            .unwrap();
+        io::write_all(&file, &expected(0, size)).unwrap();
+        fs::ftruncate(&file, 2 * size as u64).unwrap();
+        let memory = MappedRegion::shared(&uffd, &file, 0, 2 * size, modes).unwrap();
+        let mut room = [Region::EMPTY; 4];
+        let table = table(&mut room, &memory);
+        let pager = Pager::new(&uffd, &InFile, table, options()).unwrap();
+        serving(&pager, 1, || {
+            assert_page(&memory, 0, 0);
+            thread::scope(|scope| {
+                let reader = scope.spawn(|| peek(&memory, 1));
+                if modes.contains(MISSING) {
+                    until("a failure", || pager.stats().failed > 0);
+                    assert!(!reader.is_finished());
+                    io::pwrite(&file, &[7], size as u64).unwrap();
+                    pager.kick();
+                    assert_eq!(reader.join().unwrap(), 7);
+                } else {
+                    assert_eq!(reader.join().unwrap(), 0);
+                }
+            });
+        });
+        assert_eq!(pager.stats().copied, 0);
+    }
+}
+
 /// Pages come into a shared file by their first fault; the second mapping of
 /// the page is a minor fault, and then the file's page stays.
 #[test]

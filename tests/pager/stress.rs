@@ -284,7 +284,7 @@ fn nothing_that_a_process_does_to_its_memory_shows_a_wrong_byte() {
     let (steps, offset) = (AtomicUsize::new(0), AtomicU64::new(0));
     let end = Instant::now() + duration();
     thread::scope(|scope| {
-        scope.spawn(|| serve_children(children));
+        scope.spawn(|| serve_children(children, &Words));
         serving(&pager, 2, || {
             thread::scope(|scope| {
                 for number in 0..WORKERS {

@@ -149,7 +149,10 @@ pub fn assert_zeros(region: &MappedRegion, index: usize) {
 }
 
 /// Serves each child in a thread of its own, until it has ended.
-pub fn serve_children(children: mpsc::Receiver<(Userfaultfd, Vec<Region>)>) {
+pub fn serve_children<S: PageSource>(
+    children: mpsc::Receiver<(Userfaultfd, Vec<Region>)>,
+    source: &S,
+) {
     thread::scope(|scope| {
         for (child, regions) in children {
             scope.spawn(move || {
@@ -159,7 +162,7 @@ pub fn serve_children(children: mpsc::Receiver<(Userfaultfd, Vec<Region>)>) {
                     table.insert(region).unwrap();
                 }
                 let options = PagerOptions::new(page_size());
-                let pager = Pager::new(&child, &Words, table, options).unwrap();
+                let pager = Pager::new(&child, source, table, options).unwrap();
                 // Where nothing ever is, a request says whether there is a
                 // process. (Below vm.mmap_min_addr it is EINVAL.)
                 let nowhere = PageRange::new(1 << 20, page_size());
