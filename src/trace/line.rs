@@ -114,6 +114,11 @@ impl Line {
         if number != 0 {
             self.text("0x");
         }
+        self.bare_hex(number);
+    }
+
+    /// `1f`
+    pub(in crate::trace) fn bare_hex(&mut self, number: u64) {
         self.digits(number, 16);
     }
 

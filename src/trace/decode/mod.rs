@@ -1,5 +1,6 @@
 //! What the arguments and the result of a call say.
 
+mod address;
 mod event;
 mod memory;
 mod socket;
@@ -313,7 +314,7 @@ fn one(line: &mut Line, call: &Call, kind: Kind, i: usize, ret: Option<usize>) {
         Kind::RlimitIn => rlimit(line, value),
         Kind::SigactionIn => sigaction(line, value),
         Kind::SigsetIn => sigset(line, value),
-        Kind::SockaddrIn => socket::sockaddr(line, value, next as i32),
+        Kind::SockaddrIn => address::sockaddr(line, value, next as i32),
         Kind::TimespecIn => timespec(line, value),
 
         Kind::Clone3 => clone3(line, value, ret),

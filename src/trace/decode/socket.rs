@@ -1,69 +1,11 @@
-//! Sockets: addresses, messages, options.
+//! Sockets: messages, options.
 
+use super::address::sockaddr;
 use super::memory::iovecs_upto;
 use super::{Kind, is_error};
 use crate::errno::Errno;
 use crate::trace::line::Line;
 use crate::trace::names::{self, selected, selector, typed};
-
-/// `struct sockaddr_storage`: none is longer.
-const LONGEST_ADDRESS: usize = 128;
-/// `struct sockaddr_un`.
-const LONGEST_UNIX: usize = 110;
-
-/// The index of the family's own part.
-const DATA: usize = 2;
-
-/// `{sa_family=AF_UNIX, sun_path="socket"}`
-#[inline(never)]
-pub(super) fn sockaddr(line: &mut Line, address: usize, len: i32) {
-    let mut bytes = [0; LONGEST_ADDRESS];
-    let len = usize::try_from(len).unwrap_or(0).min(LONGEST_ADDRESS);
-    let found = match bytes.get_mut(..len) {
-        Some(room) if len >= DATA => line.peek(address, room),
-        _ => return line.pointer(address),
-    };
-    let (true, [low, high, data @ ..]) = (found.len() == len, found) else {
-        return line.pointer(address);
-    };
-    let family = u16::from_le_bytes([*low, *high]).into();
-    line.text("{sa_family=");
-    selector(line, names::FAMILY, family, "AF_");
-    match (selected(names::FAMILY, family), data) {
-        (_, []) => {}
-        (Some("AF_UNIX"), [0, ..]) => {
-            // Abstract: all of it is the name.
-            line.text(", sun_path=@");
-            line.quote(
-                data.get(1..LONGEST_UNIX - DATA)
-                    .or(data.get(1..))
-                    .unwrap_or_default(),
-            );
-        }
-        (Some("AF_UNIX"), _) => {
-            line.text(", sun_path=");
-            let path = data.split(|byte| *byte == 0).next().unwrap_or_default();
-            line.quote(path.get(..LONGEST_UNIX - DATA).unwrap_or(path));
-        }
-        (Some("AF_INET"), [p, q, a, b, c, d, _, _, _, _, _, _, _, _, ..]) => {
-            line.text(", sin_port=htons(");
-            line.unsigned(u16::from_be_bytes([*p, *q]).into());
-            line.text("), sin_addr=inet_addr(\"");
-            for (i, part) in [a, b, c, d].into_iter().enumerate() {
-                if i > 0 {
-                    line.byte(b'.');
-                }
-                line.unsigned((*part).into());
-            }
-            line.text("\")");
-        }
-        _ => {
-            line.text(", sa_data=");
-            line.quote(data);
-        }
-    }
-    line.byte(b'}');
-}
 
 /// What the kernel wrote, of which no more is there than there was room for.
 pub(super) fn sockaddr_out(line: &mut Line, address: usize, len: usize) {

@@ -102,6 +102,20 @@ fn sockets() {
     let other = address(77, b"\x01data");
     let none = address(0, b"data");
     let inet = address(2, &[0, 80, 127, 0, 0, 1]);
+    let inet6 = |host: [u8; 16]| {
+        let mut data = [0; 26];
+        data[..6].copy_from_slice(&[1, 187, 0, 1, 2, 3]);
+        data[6..22].copy_from_slice(&host);
+        // strace calls an interface that there is by its name.
+        data[22..].copy_from_slice(&0x7654_3210_u32.to_le_bytes());
+        address(10, &data)
+    };
+    let netlink = |pad: u8, pid: u32, groups: u32| {
+        let mut data = [pad, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        data[2..6].copy_from_slice(&pid.to_le_bytes());
+        data[6..].copy_from_slice(&groups.to_le_bytes());
+        address(16, &data)
+    };
     let (named, abstracted, long) = (named.as_ptr(), abstracted.as_ptr(), long.as_ptr());
     let mut lens = [
         110_u32,
@@ -156,6 +170,33 @@ fn sockets() {
         CONNECT(5, none.as_ptr(), 6);
         CONNECT(5, inet.as_ptr(), 16);
         CONNECT(5, inet.as_ptr(), 15);
+        CONNECT(5, netlink(0, 7, 0).as_ptr(), 12);
+        CONNECT(5, netlink(0, 7, 0x12).as_ptr(), 12);
+        CONNECT(5, netlink(0, 7, 0x12_3456).as_ptr(), 20);
+        CONNECT(5, netlink(9, 1 << 31 | 7, u32::MAX).as_ptr(), 12);
+        CONNECT(5, netlink(9, 7, 0).as_ptr(), 11);
+        CONNECT(5, inet6(*b"0123456789abcdef").as_ptr(), 28);
+        CONNECT(5, inet6([0; 16]).as_ptr(), 23);
+        CONNECT(5, inet6([0; 16]).as_ptr(), 24);
+        CONNECT(5, inet6([0; 16]).as_ptr(), 25);
+        CONNECT(5, inet6([0; 16]).as_ptr(), 40);
+    }
+    // Each way to leave zeros out.
+    for ones in 0..=255_u8 {
+        let host = core::array::from_fn(|i| (i % 2) as u8 & ones >> (i / 2));
+        make! { CONNECT(5, inet6(host).as_ptr(), 28); }
+    }
+    for host in [
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 4],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 1, 2, 3, 4],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
+        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0x5e, 0xff, 0xfe, 0, 0, 1],
+    ] {
+        make! { CONNECT(5, inet6(host).as_ptr(), 28); }
+    }
+    make! {
         LISTEN(5, 5);
         GETSOCKNAME(5, b, b110);
         GETSOCKNAME(5, b, a4);
