@@ -187,30 +187,45 @@ fn requeuing_moves_who_waits_and_counts() {
         futex::cmp_requeue(from, PRIVATE, 1, 1, to, 1),
         Err(Errno::EAGAIN)
     );
-    std::thread::scope(|scope| {
-        let waiters: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| futex::wait(&word, PRIVATE, 0, None)))
-            .collect();
-        // None woken; moved one by one until all three are there.
-        wake_exactly(3, |n| futex::cmp_requeue(from, PRIVATE, 0, n, to, 0));
-        assert_eq!(futex::wake(from, PRIVATE, u32::MAX), Ok(0));
-        wake_exactly(3, |n| futex::wake(to, PRIVATE, n));
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), Ok(()));
-        }
-        // Both asleep on the target, by the same way; then one is woken and the
-        // other moved back, and both are counted.
-        let waiters: Vec<_> = (0..2)
-            .map(|_| scope.spawn(|| futex::wait(&word, PRIVATE, 0, None)))
-            .collect();
-        wake_exactly(2, |n| futex::cmp_requeue(from, PRIVATE, 0, n, to, 0));
-        assert_eq!(futex::requeue(to, PRIVATE, 1, u32::MAX, from), Ok(2));
-        assert_eq!(futex::wake(to, PRIVATE, u32::MAX), Ok(0));
-        assert_eq!(futex::wake(from, PRIVATE, u32::MAX), Ok(1));
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), Ok(()));
-        }
-    });
+    let wake = |word| futex::wake(word, PRIVATE, u32::MAX);
+    // So many waiters asleep on the target, who began on the word; how many were
+    // moved there, and what `steps` then say.
+    let move_and = |n: usize, steps: &dyn Fn() -> [Result<usize, Errno>; 3]| {
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..n)
+                .map(|_| scope.spawn(|| futex::wait(&word, PRIVATE, 0, None)))
+                .collect();
+            let move_to_target = |from| futex::cmp_requeue(from, PRIVATE, 0, u32::MAX, to, 0);
+            let mut moved = 0;
+            // From where they are to there: that counts them.
+            while move_to_target(to).unwrap() < n {
+                moved += move_to_target(from).unwrap();
+                std::thread::yield_now();
+            }
+            let said = steps();
+            while !waiters.iter().all(|waiter| waiter.is_finished()) {
+                wake(from).unwrap();
+                wake(to).unwrap();
+                std::thread::yield_now();
+            }
+            for waiter in waiters {
+                assert_eq!(waiter.join().unwrap(), Ok(()));
+            }
+            (moved, said)
+        })
+    };
+    // The kernel may wake a waiter for nothing, and a moved one then waits
+    // where it began: again, if it did.
+    let undisturbed = |n, steps: &dyn Fn() -> [Result<usize, Errno>; 3], expected: [usize; 3]| {
+        let expected = (n, expected.map(Ok));
+        let again = (0..100).all(|_| move_and(n, steps) != expected);
+        assert!(!again, "never {expected:?}");
+    };
+    // None is woken by being moved.
+    undisturbed(3, &|| [wake(from), wake(to), wake(to)], [0, 3, 0]);
+    // One is woken and the other moved back, and both are counted.
+    let back = || futex::requeue(to, PRIVATE, 1, u32::MAX, from);
+    undisturbed(2, &|| [back(), wake(to), wake(from)], [2, 0, 1]);
     for (wake, move_) in [(-1, 1), (1, -1)] {
         let (a, b) = (word.as_ptr(), target.as_ptr());
         // SAFETY: counts that the kernel refuses.
