@@ -255,7 +255,8 @@ flags! {
         #[doc(alias = "AT_EMPTY_PATH")]
         const EMPTY_PATH = 0x1000;
         /// `AT_EXECVE_CHECK`: only tell whether it would be allowed (since
-        /// Linux 6.14).
+        /// Linux 6.14). Meanwhile the process cannot start a thread: `EAGAIN`,
+        /// as during an `execve` that fails.
         #[doc(alias = "AT_EXECVE_CHECK")]
         const CHECK = 0x1_0000;
         const _ = !0;
