@@ -15,9 +15,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 barecall::self_pager!(fn install: Source);
+barecall::self_pager!(fn install_another: Source);
 
-/// Page 7 cannot be had, page 8 is lost, page 9 comes later.
+/// Page 7 cannot be had, page 8 is lost, page 9 comes later, page 10 is made from
+/// what lies at `FORBIDDEN`.
 struct Source;
+
+static FORBIDDEN: AtomicUsize = AtomicUsize::new(0);
+
+fn touch_what_is_served() {
+    let address = FORBIDDEN.load(Ordering::Relaxed);
+    if address != 0 {
+        // SAFETY: mapped, and registered.
+        unsafe { std::ptr::with_exposed_provenance::<u8>(address).read_volatile() };
+    }
+}
 
 static LATER: AtomicUsize = AtomicUsize::new(0);
 
@@ -28,6 +40,7 @@ impl PageSource for Source {
             match page {
                 7 => return Fill::Failed(Errno::EIO),
                 8 => return Fill::Poison,
+                10 => touch_what_is_served(),
                 9 if LATER.fetch_add(1, Ordering::Relaxed) < 3 => return Fill::Later,
                 _ => {}
             }
@@ -39,21 +52,25 @@ impl PageSource for Source {
 
 const PAGES: usize = 200;
 
+type Started = (&'static MappedRegion, &'static SelfPager<'static, Source>);
+
 /// In a child, which lives no longer than what is leaked here.
-fn start(
-    options: PagerOptions<'static>,
-) -> (&'static MappedRegion, &'static SelfPager<'static, Source>) {
+fn start(options: PagerOptions<'static>) -> Started {
+    let (memory, pager) = make(options);
+    // SAFETY: nobody else here handles SIGBUS but std, which is passed on to;
+    // the source only computes.
+    unsafe { install(pager) }.unwrap();
+    (memory, pager)
+}
+
+fn make(options: PagerOptions<'static>) -> Started {
     let uffd = open(Features::SIGBUS);
     let memory = Box::leak(Box::new(pages(&uffd, PAGES, RegisterModes::MISSING)));
     let room = Box::leak(Box::new([Region::EMPTY; 4]));
     let table = table(room, memory);
     let staging = Box::leak(vec![0xee; 2 * (64 << 10)].into_boxed_slice());
     let pager = SelfPager::new(&uffd, &Source, table, staging, options).unwrap();
-    let pager = Box::leak(Box::new(pager));
-    // SAFETY: nobody else here handles SIGBUS but std, which is passed on to;
-    // the source only computes.
-    unsafe { install(pager) }.unwrap();
-    (memory, pager)
+    (memory, Box::leak(Box::new(pager)))
 }
 
 #[test]
@@ -146,6 +163,41 @@ fn the_former_action_gets_the_rest() {
         signal::raise(Signal::SIGBUS).unwrap();
     });
     assert_eq!(default, libc::SIGBUS);
+}
+
+/// Two pagers, each with its own memory: what is not the one's is the other's, and
+/// what is neither's is for who was there before both.
+#[test]
+fn two_of_them_pass_on_to_each_other() {
+    let _turn = forking();
+    common::in_child(|| {
+        // SAFETY: the handler stores to an atomic.
+        unsafe { signal::sigaction(Signal::SIGBUS, &Sigaction::handler(before)) }.unwrap();
+        let (memory, pager) = start(options());
+        let (other_memory, other) = make(options());
+        // SAFETY: as in `start`.
+        unsafe { install_another(other) }.unwrap();
+        for index in [0, 20, 60, 199] {
+            assert_page(memory, index, (index * page_size()) as u64);
+            assert_page(other_memory, index, (index * page_size()) as u64);
+        }
+        assert_eq!((other.stats().missing, other.stats().stray), (4, 4));
+        assert_eq!((pager.stats().missing, pager.stats().stray), (4, 0));
+        signal::raise(Signal::SIGBUS).unwrap();
+        assert!(CHAINED.swap(false, Ordering::Relaxed));
+    });
+}
+
+/// A source that touches what is missing ends the process, and does not hang.
+#[test]
+fn a_fault_in_the_handler_itself_is_the_end() {
+    let signal = died_by(|| {
+        let (memory, _) = start(options());
+        let forbidden = memory.range().start() + 100 * page_size();
+        FORBIDDEN.store(forbidden, Ordering::Relaxed);
+        peek(memory, 10);
+    });
+    assert_eq!(signal, libc::SIGBUS);
 }
 
 /// Who sends a signal that was ignored, does no harm.

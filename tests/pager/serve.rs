@@ -451,6 +451,38 @@ fn a_stray_fault_waits_for_its_region() {
     assert!(pager.stats().stray >= 1);
 }
 
+/// A handler has the source's bytes in hand when the region is taken out, and
+/// comes back as another one: they are not its contents.
+#[test]
+fn bytes_for_a_region_that_was_taken_out_are_not_put() {
+    const ELSEWHERE: u64 = 0x30_0000;
+    let size = page_size();
+    let uffd = plain();
+    let memory = pages(&uffd, 4, MISSING);
+    let (asked, taken_out) = (AtomicBool::new(false), AtomicBool::new(false));
+    let slow = By(|at: At, into: &mut [u8]| {
+        asked.store(true, Ordering::Release);
+        until("the removal", || taken_out.load(Ordering::Acquire));
+        generate(at.offset, into);
+        Fill::Bytes
+    });
+    let mut room = [Region::EMPTY; 4];
+    let pager = Pager::new(&uffd, &slow, table(&mut room, &memory), options()).unwrap();
+    serving(&pager, 2, || {
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| assert_page(&memory, 1, ELSEWHERE + size as u64));
+            until("the question", || asked.load(Ordering::Acquire));
+            pager.remove(memory.range()).unwrap();
+            taken_out.store(true, Ordering::Release);
+            until("nothing to serve", || pager.stats().stray > 0);
+            assert!(!reader.is_finished());
+            let region = Region::new(memory.range(), ELSEWHERE, size);
+            pager.add(region).unwrap();
+            reader.join().unwrap();
+        });
+    });
+}
+
 /// Stopped, it holds nothing: what waits is for the next handler.
 #[test]
 fn a_stopped_pager_serves_again_when_resumed() {
