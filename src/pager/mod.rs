@@ -59,8 +59,10 @@
 //!   fault twice, a page that prefetching brought in: all the same, the first
 //!   contents stay.
 //! - **Deadlocks**: a staging buffer or a slice that lies in memory which is
-//!   served is refused.
+//!   served is refused, where the userfaultfd was opened in this process. (Of a
+//!   received one, nobody here knows whose addresses they are.)
 //!
+//! [`Access::Kernel`]: crate::userfaultfd::Access::Kernel
 //! [`EVENT_FORK`]: crate::userfaultfd::Features::EVENT_FORK
 //! [`EVENT_REMOVE`]: crate::userfaultfd::Features::EVENT_REMOVE
 //! [`EVENT_UNMAP`]: crate::userfaultfd::Features::EVENT_UNMAP
@@ -92,6 +94,9 @@
 //!   a stall, or another region's contents. Let `munmap`, `mremap` and `fork`
 //!   of registered memory, and new mappings to be registered, take turns.
 //!   Discarding need not.
+//! - **System calls**: one that meets a missing page, `read` into it say, waits
+//!   only with [`Access::Kernel`]. With `Access::UserMode`, which is the default
+//!   because it needs no privilege, it says `EFAULT`.
 //! - **Not waiting for itself**: a handler, or the source, that unmaps, moves
 //!   or discards registered memory, or forks, with the event of that, waits
 //!   for ever for that to be read.

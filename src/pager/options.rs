@@ -19,7 +19,9 @@ pub enum OnFailure<'a> {
     /// Who touches it gets a `SIGBUS`, now and always; the others go on. Needs
     /// [`Features::POISON`](crate::userfaultfd::Features::POISON).
     Poison,
-    /// The process that this pidfd is of gets a `SIGKILL`.
+    /// The process that this pidfd is of gets a `SIGKILL`. That the handlers end
+    /// with it, say by [`PagerOptions::process`]: as long as the source fails,
+    /// nothing is filled that would show that nobody is there.
     Kill(BorrowedFd<'a>),
 }
 

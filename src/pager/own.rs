@@ -36,8 +36,9 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 ///   program, on the stack of the thread that faults: it must be
 ///   async-signal-safe. No allocation, no lock that the program may hold, no
 ///   stdio. And on one's own stack: do not serve stacks.
-/// - A fault while `SIGBUS` is blocked (in its own handler: a source that
-///   touches what it serves) ends the process.
+/// - A fault while `SIGBUS` is blocked ends the process: that of a source which
+///   touches what it serves, and that of another signal's handler which
+///   interrupts the source and touches a missing page.
 /// - The table does not change, and there are no events: what is discarded
 ///   comes from the source again. In a child after `fork`, and where `mremap`
 ///   has moved it to, the memory is registered no more: **what is missing there

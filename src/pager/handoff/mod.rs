@@ -49,8 +49,9 @@
 //! back from the source, a child has no handler. [`attach`] then says
 //! [`Attached::EventsMayBeLost`], and it is for the program to decide. The
 //! window is closed by a handler that [`send`]s its table to the keeper's
-//! process after every event, before it lets any fault go on that came later;
-//! for who cannot lose anything, the handler is a thread of the process itself.
+//! process after every event, before it lets any fault go on that came later
+//! (in a loop of its own: a [`Pager`](super::Pager) does not stop for that); for
+//! who cannot lose anything, the handler is a thread of the process itself.
 
 mod wire;
 
