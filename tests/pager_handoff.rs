@@ -8,7 +8,8 @@ use barecall::event::{self, PollFd, PollFlags};
 use barecall::fd::{AsFd, BorrowedFd, OwnedFd};
 use barecall::io::{self, IoSlice};
 use barecall::net::{
-    MsgFlags, SendControl, SocketFlags, SocketType, rights_space, sendmsg, socketpair,
+    MsgFlags, SendControl, SocketFlags, SocketType, rights_space, sendmsg, set_pass_credentials,
+    socketpair,
 };
 use barecall::pager::handoff::{
     Attached, HandoffError, Keeper, ParseError, attach, parse, receive, send,
@@ -97,6 +98,22 @@ fn descriptor_and_regions_arrive() {
         assert_eq!(io::read(&there, &mut next), Ok(4));
         assert_eq!(&next[..4], b"next");
     }
+}
+
+/// A handler may have asked the kernel who sends, to look at that itself.
+#[test]
+fn a_socket_that_tells_who_sends_will_do() {
+    let uffd = plain();
+    let (here, there) = stream();
+    set_pass_credentials(&there, true).unwrap();
+    let sent = regions(40);
+    send(&here, &uffd, &sent, SECOND).unwrap();
+    let mut room = vec![Region::EMPTY; 40];
+    let received = receive(&there, &mut room, SECOND).unwrap();
+    assert_eq!(received.table.regions(), sent);
+    // And two descriptors are still one too many.
+    raw(&here, &bytes(&sent), &[uffd.as_fd(), uffd.as_fd()]);
+    assert_eq!(refused(&there, 40), HandoffError::Descriptors);
 }
 
 /// The bytes are those that the documentation tells.

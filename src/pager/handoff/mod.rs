@@ -63,7 +63,8 @@ use crate::event::{self, PollFd, PollFlags};
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::io::{IoSlice, IoSliceMut};
 use crate::net::{
-    ControlMessage, MsgFlags, RecvControl, SendControl, recvmsg, rights_space, sendmsg,
+    ControlMessage, MsgFlags, RecvControl, SendControl, credentials_space, recvmsg, rights_space,
+    sendmsg,
 };
 use crate::time::{self, ClockId, Timespec};
 use crate::userfaultfd::{Features, Userfaultfd};
@@ -283,7 +284,8 @@ fn receive_all(
 ) -> Result<(), HandoffError> {
     while !bytes.is_empty() {
         // Descriptors that nobody takes are closed with it.
-        let mut control = RecvControl::<{ rights_space(1) }>::new();
+        // Who sends, tells the kernel on a socket where that was asked for.
+        let mut control = RecvControl::<{ rights_space(1) + credentials_space() }>::new();
         let bufs = &mut [IoSliceMut::new(bytes)];
         let received = match recvmsg(socket, bufs, &mut control, MsgFlags::DONTWAIT) {
             Ok(received) => received,
