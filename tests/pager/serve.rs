@@ -544,7 +544,7 @@ fn draining_ends_at_its_limit_and_gives_up_what_it_holds() {
 fn draining_serves_what_was_put_off_before_the_stop() {
     const READERS: usize = 40;
     let size = page_size();
-    for _ in 0..20 {
+    for _ in 0..if common::emulated() { 3 } else { 20 } {
         let uffd = plain();
         let memory = pages(&uffd, READERS, MISSING);
         let ready = AtomicBool::new(false);
