@@ -699,6 +699,58 @@ fn the_keeper_outlives_every_other_descriptor() {
     });
 }
 
+/// Shut down or refused, a pager has left no descriptor; forgotten, the one that
+/// keeps readers from zeros.
+#[test]
+fn a_pager_leaves_the_descriptors_that_it_says() {
+    fn descriptors() -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+    let _turn = forking();
+    common::in_child(|| {
+        let uffd = plain();
+        let by_signal = crate::uffd::open(Features::SIGBUS);
+        let memory = pages(&uffd, 4, MISSING);
+        let before = descriptors();
+        for round in 0..10 {
+            let mut room = [Region::EMPTY; 4];
+            let table = table(&mut room, &memory);
+            let pager = Pager::new(&uffd, &Words, table, options()).unwrap();
+            serving(&pager, 2, || {
+                assert_page(&memory, round % 4, ((round % 4) * page_size()) as u64)
+            });
+            pager.shutdown();
+            let table = || RegionTable::new(&mut []);
+            let options = options().block(1);
+            assert!(Pager::new(&uffd, &Words, table(), options).is_err());
+            assert!(Pager::new(&by_signal, &Words, table(), crate::support::options()).is_err());
+            assert_eq!(descriptors(), before);
+        }
+        let table = RegionTable::new(&mut []);
+        drop(Pager::new(&uffd, &Words, table, options()).unwrap());
+        assert_eq!(descriptors(), before + 1);
+        // No room for the third descriptor of its own.
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: a structure of two numbers.
+        unsafe {
+            assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+            let next = uffd.try_clone().unwrap().as_fd().as_raw_fd();
+            let former = limit.rlim_cur;
+            limit.rlim_cur = next as u64 + 2;
+            assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+            let table = RegionTable::new(&mut []);
+            let full = Pager::new(&uffd, &Words, table, options()).map(drop);
+            assert_eq!(full, Err(PagerError::Os(Errno::EMFILE)));
+            limit.rlim_cur = former;
+            assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+        }
+        assert_eq!(descriptors(), before + 1);
+    });
+}
+
 #[test]
 fn what_would_wait_for_itself_is_refused() {
     let size = page_size();

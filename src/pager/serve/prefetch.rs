@@ -117,8 +117,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// that order, in the calling thread: as [`Self::prefetch`], for what will be
     /// needed.
     ///
-    /// They are found by their offsets in the source, so that the memory may be
-    /// elsewhere than it was. Gives how many bytes of regions it went through.
+    /// They are found by their offsets in the source, in every region that has
+    /// some of them, so that the memory may be elsewhere than it was. Gives how many bytes of regions it went through.
     ///
     /// # Errors
     ///
