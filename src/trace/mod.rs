@@ -62,8 +62,8 @@
 //! `execve`, in threads without thread-local storage, in memory shared with a
 //! parent. Nothing is allocated, no lock is taken, nothing is kept but what the
 //! program's own static has, and the calls that the tracer makes itself go past
-//! it. It needs about 3 kB of stack, which a signal stack of the least size
-//! does not have.
+//! it. It needs about 3 kB of stack (8 kB in a program that is not optimised),
+//! which a signal stack of the least size does not have.
 //!
 //! A pointer is never followed by the tracer: the kernel reads for it
 //! (`process_vm_readv` on the thread itself), so a bad one is shown as a number,
