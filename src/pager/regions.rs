@@ -24,7 +24,9 @@ flags! {
         /// process uses `MADV_DONTNEED`, which takes nothing from the file.
         /// (The event says the same for that and for `MADV_REMOVE`.)
         const DISCARD_KEEPS = 1 << 0;
-        /// Pages come write-protected; the memory is registered for that.
+        /// Pages come write-protected; the memory is registered for that. (Those
+        /// that are mapped from the file, [`Fill::Alias`](super::Fill::Alias),
+        /// since Linux 6.4; before, that is a failure.)
         const WRITE_PROTECTED = 1 << 1;
         const _ = !0;
     }

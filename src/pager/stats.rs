@@ -67,7 +67,8 @@ counters! {
     asked,
     /// Bytes copied.
     copied,
-    /// Bytes of zeros.
+    /// Bytes of zeros that the kernel made. Where it makes none, of huge pages
+    /// and protected ones, zeros are copied, and count there.
     zeroed,
     /// Bytes that were in the file already, and mapped.
     mapped,

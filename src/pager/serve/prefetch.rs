@@ -12,9 +12,10 @@ use crate::userfaultfd::PageRange;
 /// # Filling ahead
 impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// Fills what is missing of the regions in `range`, block by block, in the
-    /// calling thread, beside the handlers; until the end or [`Self::stop`].
-    /// Gives how many bytes of regions it went through. The last block is filled
-    /// to its end, also where `range` ends before.
+    /// calling thread, beside the handlers; until the end, or [`Self::stop`], or
+    /// the process whose memory it is has ended. Gives how many bytes of regions
+    /// it went through. The last block is filled to its end, also where `range`
+    /// ends before.
     ///
     /// What the source does not give now is passed over: it is for a fault to
     /// insist. While the process is changing its mappings, this waits until a
