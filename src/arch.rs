@@ -20,8 +20,10 @@ cfg_if::cfg_if! {
 pub use imp::*;
 
 // The one place where calls are traced: these stand before those of `imp`.
-// Without the feature, nothing stands there.
+// Without the feature, nothing stands there. (Hidden: rustdoc writes a page for
+// what a glob brings too, and the two would be written to one file.)
 #[cfg(feature = "trace")]
+#[doc(hidden)]
 pub use crate::hook::{
     syscall0, syscall1, syscall1_noreturn, syscall2, syscall3, syscall4, syscall5, syscall6,
 };

@@ -48,8 +48,8 @@ impl Userfaultfd {
     ///
     /// Not for huge pages of hugetlbfs ([`Stop::Invalid`]): copy zeros there.
     /// An anonymous page that was write-protected before it was there (with
-    /// [`Features::WP_UNPOPULATED`]) counts as
-    /// one that exists, and faults again: copy, or lift the protection first.
+    /// [`Features::WP_UNPOPULATED`]) counts as one that exists, and faults
+    /// again: copy, or lift the protection first.
     ///
     /// ```
     /// use barecall::userfaultfd::{Filled, MappedRegion, PageRange, RegisterModes, Stop, ZeroFlags};
