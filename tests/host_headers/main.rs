@@ -88,19 +88,12 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
         "trace::decode::memory::entries::RECLEN",
         "where d_reclen is, without a type for the record",
     ),
-    (
-        "trace::decode::socket::DATA",
-        "where an address's own part is, without a type for it",
-    ),
     ("trace::decode::socket::HEADER", "struct cmsghdr's size"),
     (
-        "trace::decode::socket::LONGEST_ADDRESS",
+        "trace::decode::address::LONGEST",
         "struct sockaddr_storage's size",
     ),
-    (
-        "trace::decode::socket::LONGEST_UNIX",
-        "struct sockaddr_un's size",
-    ),
+    ("trace::decode::address::LONGEST_PATH", "sun_path's size"),
     (
         "trace::decode::socket::control_data::SHOWN",
         "how many are shown",
