@@ -41,13 +41,16 @@ use core::sync::atomic::AtomicU32;
 
 flags! {
     /// `FUTEX_*_FLAG`: which waiters are meant, and which clock.
+    ///
+    /// The bits below 128 are the operation itself, and are left out.
     pub struct FutexFlags: u32 {
         /// `FUTEX_PRIVATE_FLAG`: of this process only, found by address.
         /// Without it, waiters on the same memory in any process.
         #[doc(alias = "FUTEX_PRIVATE_FLAG")]
         const PRIVATE = 128;
         /// `FUTEX_CLOCK_REALTIME`: the time limit is by that clock, not by
-        /// `CLOCK_MONOTONIC`. Only for waiting.
+        /// `CLOCK_MONOTONIC`. Only for [`wait_bitset`]; the others say
+        /// `ENOSYS` (but for [`wait`] on some old kernels).
         #[doc(alias = "FUTEX_CLOCK_REALTIME")]
         const CLOCK_REALTIME = 256;
         const _ = !0;
@@ -75,7 +78,7 @@ pub const MATCH_ANY: u32 = 0xffff_ffff;
 ///
 /// `EAGAIN`: `word` is not `expected`. `ETIMEDOUT`. `EINTR`: a signal was
 /// handled. `EINVAL`: nanoseconds outside of 0 to 999,999,999, or negative
-/// seconds.
+/// seconds. `ENOSYS`: [`FutexFlags::CLOCK_REALTIME`].
 ///
 /// ```
 /// use barecall::Errno;
@@ -100,7 +103,7 @@ pub fn wait(
     timeout: Option<Timespec>,
 ) -> Result<(), Errno> {
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let op = FUTEX_WAIT | flags.bits();
+    let op = operation(FUTEX_WAIT, flags);
     // SAFETY: the kernel reads the word and perhaps a time.
     unsafe { syscall!(nr::FUTEX, word.as_ptr(), op, expected, timeout) }.map(|_| ())
 }
@@ -111,7 +114,7 @@ pub fn wait(
 ///
 /// # Errors
 ///
-/// As [`wait`]; `EINVAL` also for no bit at all.
+/// As [`wait`], but for `ENOSYS`; `EINVAL` also for no bit at all.
 ///
 /// ```
 /// use barecall::Errno;
@@ -137,7 +140,7 @@ pub fn wait_bitset(
     bitset: u32,
 ) -> Result<(), Errno> {
     let deadline = deadline.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let op = FUTEX_WAIT_BITSET | flags.bits();
+    let op = operation(FUTEX_WAIT_BITSET, flags);
     // SAFETY: the kernel reads the word and perhaps a time.
     unsafe { syscall!(nr::FUTEX, word.as_ptr(), op, expected, deadline, 0, bitset) }.map(|_| ())
 }
@@ -164,7 +167,7 @@ pub fn wait_bitset(
 #[inline]
 #[doc(alias = "FUTEX_WAKE")]
 pub fn wake(word: &AtomicU32, flags: FutexFlags, count: u32) -> Result<usize, Errno> {
-    let op = FUTEX_WAKE | flags.bits();
+    let op = operation(FUTEX_WAKE, flags);
     // SAFETY: the address is only a name.
     unsafe { syscall!(nr::FUTEX, word.as_ptr(), op, limit(count)) }
 }
@@ -193,7 +196,7 @@ pub fn wake_bitset(
     count: u32,
     bitset: u32,
 ) -> Result<usize, Errno> {
-    let op = FUTEX_WAKE_BITSET | flags.bits();
+    let op = operation(FUTEX_WAKE_BITSET, flags);
     // SAFETY: the address is only a name.
     unsafe { syscall!(nr::FUTEX, word.as_ptr(), op, limit(count), 0, 0, bitset) }
 }
@@ -205,9 +208,11 @@ pub fn wake_bitset(
 ///
 /// [`cmp_requeue`] does the same without a race, and is what one wants.
 ///
+/// The two words may be the same one.
+///
 /// # Errors
 ///
-/// `EINVAL`: the two words are the same one.
+/// None for words that are there.
 ///
 /// ```
 /// use barecall::futex::{self, FutexFlags};
@@ -228,7 +233,7 @@ pub fn requeue(
     requeue: u32,
     target: &AtomicU32,
 ) -> Result<usize, Errno> {
-    let op = FUTEX_REQUEUE | flags.bits();
+    let op = operation(FUTEX_REQUEUE, flags);
     let (wake, requeue) = (limit(wake), limit(requeue));
     // SAFETY: the addresses are only names.
     unsafe { syscall!(nr::FUTEX, word.as_ptr(), op, wake, requeue, target.as_ptr()) }
@@ -239,8 +244,7 @@ pub fn requeue(
 ///
 /// # Errors
 ///
-/// `EAGAIN`: `word` is not `expected`. `EINVAL`: the two words are the same
-/// one.
+/// `EAGAIN`: `word` is not `expected`.
 ///
 /// ```
 /// use barecall::Errno;
@@ -264,7 +268,7 @@ pub fn cmp_requeue(
     target: &AtomicU32,
     expected: u32,
 ) -> Result<usize, Errno> {
-    let op = FUTEX_CMP_REQUEUE | flags.bits();
+    let op = operation(FUTEX_CMP_REQUEUE, flags);
     let (wake, requeue, target) = (limit(wake), limit(requeue), target.as_ptr());
     // SAFETY: the kernel reads the word; the other address is only a name.
     unsafe {
@@ -280,6 +284,13 @@ pub fn cmp_requeue(
     }
 }
 
+/// Flags cannot make another operation of it, which might write to what it
+/// takes for an address (`FUTEX_WAKE_OP`).
+#[inline]
+fn operation(op: u32, flags: FutexFlags) -> u32 {
+    op | (flags.bits() & !127)
+}
+
 /// To the kernel a count is an int, and a negative one is an error.
 #[inline]
 fn limit(count: u32) -> u32 {
@@ -292,7 +303,8 @@ flags! {
         /// `FUTEX2_SIZE_U32`: a word of 32 bits. [`FutexWaitv::new`] sets it.
         #[doc(alias = "FUTEX2_SIZE_U32")]
         const SIZE_U32 = 2;
-        /// `FUTEX2_NUMA`: the next word says the node (since Linux 6.16).
+        /// `FUTEX2_NUMA`: the next word says the node (since Linux 6.16). The
+        /// kernel may write there, so only [`FutexWaitv::new_numa`] sets it.
         #[doc(alias = "FUTEX2_NUMA")]
         const NUMA = 4;
         /// `FUTEX2_MPOL`: the node is that of the memory (since Linux 6.16).
@@ -319,12 +331,27 @@ pub struct FutexWaitv<'a> {
 }
 
 impl<'a> FutexWaitv<'a> {
-    /// Waits while `word` is `expected`.
+    /// Waits while `word` is `expected`. [`Futex2Flags::NUMA`] is left out:
+    /// what lies behind `word` is another's.
     #[inline]
     pub fn new(word: &'a AtomicU32, flags: Futex2Flags, expected: u32) -> Self {
+        Self::at(word.as_ptr(), flags.difference(Futex2Flags::NUMA), expected)
+    }
+
+    /// `FUTEX2_NUMA`: waits while the first word is `expected`, on the node
+    /// that the second one says; for `u32::MAX` there, the kernel chooses one
+    /// and writes it there. The pair is aligned to 8 bytes, else `EINVAL`
+    /// (since Linux 6.16).
+    #[inline]
+    pub fn new_numa(words: &'a [AtomicU32; 2], flags: Futex2Flags, expected: u32) -> Self {
+        let first = words.as_ptr().cast::<u32>().cast_mut();
+        Self::at(first, flags | Futex2Flags::NUMA, expected)
+    }
+
+    fn at(word: *mut u32, flags: Futex2Flags, expected: u32) -> Self {
         Self {
             val: expected.into(),
-            uaddr: word.as_ptr().expose_provenance() as u64,
+            uaddr: word.expose_provenance() as u64,
             flags: flags | Futex2Flags::SIZE_U32,
             __reserved: 0,
             borrow: PhantomData,

@@ -41,6 +41,46 @@ fn waiting_for_another_value_is_eagain() {
     }
 }
 
+#[test]
+fn flags_cannot_make_another_operation_of_it() {
+    let word = AtomicU32::new(0);
+    // FUTEX_WAIT with the bit of FUTEX_WAKE, and FUTEX_WAKE with one that would
+    // make it FUTEX_WAKE_OP, which writes.
+    let flags = |bits| PRIVATE | FutexFlags::from_bits_retain(bits);
+    assert_eq!(futex::wait(&word, flags(1), 1, None), Err(Errno::EAGAIN));
+    assert_eq!(futex::wake(&word, flags(4), 1), Ok(0));
+    assert_eq!(
+        futex::wait_bitset(&word, flags(2), 1, None, MATCH_ANY),
+        Err(Errno::EAGAIN)
+    );
+    assert_eq!(futex::wake_bitset(&word, flags(5), 1, 1), Ok(0));
+    assert_eq!(futex::requeue(&word, flags(4), 1, 1, &word), Ok(0));
+    let other = futex::cmp_requeue(&word, flags(1), 1, 1, &word, 1);
+    assert_eq!(other, Err(Errno::EAGAIN));
+    assert_eq!(word.load(SeqCst), 0);
+}
+
+#[test]
+fn the_clock_can_be_chosen_only_for_a_point_in_time() {
+    let word = AtomicU32::new(0);
+    let flags = PRIVATE | FutexFlags::CLOCK_REALTIME;
+    if common::kernel_is_at_least(5, 14) && !common::under_qemu_user() {
+        let wait = futex::wait(&word, flags, 1, None);
+        assert_eq!(wait, Err(Errno::ENOSYS));
+    }
+    let wait = futex::wait_bitset(&word, flags, 1, None, 1);
+    assert_eq!(wait, Err(Errno::EAGAIN));
+}
+
+#[test]
+fn requeuing_to_the_same_word_is_no_error() {
+    let word = AtomicU32::new(0);
+    for flags in [PRIVATE, SHARED] {
+        assert_eq!(futex::requeue(&word, flags, 1, 1, &word), Ok(0));
+        assert_eq!(futex::cmp_requeue(&word, flags, 1, 1, &word, 0), Ok(0));
+    }
+}
+
 /// THR-005
 #[test]
 fn a_time_limit_is_relative_or_absolute_and_checked() {
@@ -364,5 +404,34 @@ fn a_robust_list_has_24_bytes_and_reads_back() {
         let mut again = 0_usize;
         syscall!(nr::GET_ROBUST_LIST, 0, &raw mut again, &raw mut len).unwrap();
         assert_eq!((again, len), (head, 24));
+    }
+}
+
+/// With `FUTEX2_NUMA` the kernel writes a node to the word behind.
+#[test]
+fn waiting_on_a_word_leaves_the_one_behind_alone() {
+    #[repr(align(8))]
+    struct Pair([AtomicU32; 2]);
+
+    if !has_waitv() {
+        return; // ENOSYS, which another test asserts
+    }
+    let pair = Pair([AtomicU32::new(0), AtomicU32::new(u32::MAX)]);
+    let wait = |on| futex::waitv(&[on], None, FutexClock::MONOTONIC);
+    let flags = Futex2Flags::PRIVATE | Futex2Flags::NUMA;
+    assert_eq!(
+        wait(FutexWaitv::new(&pair.0[0], flags, 1)),
+        Err(Errno::EAGAIN)
+    );
+    assert_eq!(pair.0[1].load(SeqCst), u32::MAX);
+
+    let wait = wait(FutexWaitv::new_numa(&pair.0, Futex2Flags::PRIVATE, 1));
+    if wait == Err(Errno::EAGAIN) {
+        assert!(common::kernel_is_at_least(6, 16));
+        assert_ne!(pair.0[1].load(SeqCst), u32::MAX);
+    } else {
+        // Older, or built without NUMA.
+        assert_eq!(wait, Err(Errno::EINVAL));
+        assert_eq!(pair.0[1].load(SeqCst), u32::MAX);
     }
 }
