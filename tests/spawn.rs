@@ -225,6 +225,39 @@ fn descriptors_survive_overlapping_targets() {
     }
 }
 
+/// To `setresuid` that number is "as it is": who asks for it would stay root.
+#[test]
+fn the_user_that_means_no_change_is_refused() {
+    let args = Args::new(c"report");
+    for (uid, gid) in [(u32::MAX, 65534), (65534, u32::MAX), (u32::MAX, u32::MAX)] {
+        let error = Spawn::new(ME, args.as_array(), CStrArray::EMPTY)
+            .user(uid, gid, &[])
+            .spawn()
+            .unwrap_err();
+        assert_eq!(
+            (error.errno, error.step),
+            (Errno::EINVAL, SpawnStep::Credentials)
+        );
+    }
+}
+
+#[test]
+fn a_child_cannot_arrange_the_descriptors_of_its_parent() {
+    let (kept, _writer) = pipe();
+    let (other, _writer) = pipe();
+    let args = Args::new(c"report");
+    let mut maps = [FdMap::new(other.as_fd(), kept.as_raw_fd())];
+    let shared = process::CloneOptions::new().flags(process::CloneFlags::FILES);
+    let spawned = Spawn::new(c"/no/such/file", args.as_array(), CStrArray::EMPTY)
+        .fds(&mut maps)
+        .clone_options(shared)
+        .spawn();
+    // Still close-on-exec, as no `dup3` to that number leaves it.
+    assert_eq!(io::fcntl_getfd(&kept), Ok(FdFlags::CLOEXEC));
+    let error = spawned.unwrap_err();
+    assert_eq!((error.errno, error.step), (Errno::EINVAL, SpawnStep::Clone));
+}
+
 #[test]
 fn a_target_that_comes_twice_is_refused() {
     let (reader, _writer) = pipe();

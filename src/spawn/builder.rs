@@ -311,6 +311,8 @@ impl<'a> Spawn<'a> {
 
     /// As this user, with this group and these supplementary groups.
     ///
+    /// `u32::MAX`, which to the kernel is "as it is", is `EINVAL`.
+    ///
     /// ```
     /// use barecall::Errno;
     /// use barecall::process::{CStrArray, CStrings, WaitStatus};
@@ -360,6 +362,8 @@ impl<'a> Spawn<'a> {
     ///
     /// What the child does before it executes the program, it does there: in a
     /// new user namespace, without the caller's privileges outside.
+    /// `CloneFlags::FILES` is `EINVAL`: it would do that to the caller's
+    /// descriptors.
     pub fn clone_options(mut self, options: CloneOptions<'a>) -> Self {
         self.clone = options;
         self

@@ -90,6 +90,10 @@ fn credentials(spawn: &Spawn<'_>) -> Result<(), Errno> {
     // SAFETY: this process has one thread, and is about to be the program.
     unsafe {
         if let Some((uid, gid, groups)) = spawn.user {
+            // "As it is", which would be the caller's.
+            if uid == u32::MAX || gid == u32::MAX {
+                return Err(Errno::EINVAL);
+            }
             let all = |id| Ids {
                 real: id,
                 effective: id,
