@@ -168,6 +168,7 @@ fn a_program_that_cannot_run_is_127_or_126() {
     for (program, ours) in [
         ("/no/such/program", 127),
         ("no-such-program", 127),
+        ("", 127),
         ("/etc/passwd", 126),
     ] {
         let status = |init: Init| init.command().arg(program).status().unwrap().code();
@@ -228,6 +229,46 @@ fn every_signal_that_can_be_forwarded_is() {
                 "{pair:?}: {signal}"
             );
         }
+    }
+}
+
+/// SIGUSR1, blocked or not: what is blocked in init is so in its program.
+fn usr1(how: i32) {
+    // SAFETY: a set of ours.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGUSR1);
+        libc::pthread_sigmask(how, &set, std::ptr::null_mut());
+    }
+}
+
+#[test]
+#[ignore = "is started by the next one"]
+fn unblock() {
+    usr1(libc::SIG_UNBLOCK);
+    std::thread::sleep(Duration::from_secs(10));
+}
+
+/// Before the program has a process group of its own, too.
+#[test]
+fn a_signal_that_is_there_at_the_start_reaches_the_program() {
+    let this = std::env::current_exe().unwrap();
+    for options in [&[][..], &["-g"], &["-S"], &["-g", "-S"]] {
+        let mut command = program(init());
+        command.args(options).arg("--").arg(&this);
+        command.args(["--exact", "unblock", "--ignored"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        // SAFETY: system calls only, in a child with one thread.
+        unsafe {
+            command.pre_exec(|| {
+                usr1(libc::SIG_BLOCK);
+                libc::raise(libc::SIGUSR1);
+                Ok(())
+            })
+        };
+        let status = command.status().expect("start");
+        assert_eq!(status.code(), Some(128 + libc::SIGUSR1), "{options:?}");
     }
 }
 

@@ -287,7 +287,7 @@ fn execute(program: &CStr, path: &[u8], argv: CStrArray<'_>, envp: CStrArray<'_>
     let name = program.to_bytes();
     // `contains` is core's memchr, of 280 bytes.
     #[allow(clippy::manual_contains)]
-    if name.iter().any(|&byte| byte == b'/') {
+    if name.is_empty() || name.iter().any(|&byte| byte == b'/') {
         return execve(program, argv, envp);
     }
     let mut result = Errno::ENOENT;
@@ -385,12 +385,12 @@ fn forward(options: &Options, child: &Child, signal: Signal) {
         options.session && matches!(signal, Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU);
     // A group of its own, whose SIGTSTP nobody would act on: it is orphaned.
     let signal = if stops { Signal::SIGSTOP } else { signal };
-    // It may have ended already. Then there is nobody to be told.
-    let _ = if options.group || options.session {
-        kill(KillTarget::Group(child.pid), signal)
-    } else {
-        pidfd_send_signal(&child.pidfd, signal, None, PidfdSignalFlags::empty())
-    };
+    // Right after its start there is no such group yet.
+    let group = options.group || options.session;
+    if !group || kill(KillTarget::Group(child.pid), signal).is_err() {
+        // It may have ended already. Then there is nobody to be told.
+        let _ = pidfd_send_signal(&child.pidfd, signal, None, PidfdSignalFlags::empty());
+    }
     if stops {
         let _ = kill(process::getpid(), Signal::SIGSTOP);
     }
