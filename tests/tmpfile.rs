@@ -796,6 +796,26 @@ fn replace_links_to_a_free_name_and_renames_over_a_taken_one() {
 }
 
 #[test]
+fn a_file_that_has_the_name_already_keeps_it_and_no_scratch_name() {
+    for durability in ALL {
+        let scratch = Scratch::new();
+        let file = scratch.linkable(b"1");
+        let again = Linkable::from_fd(io::dup(&file).unwrap());
+        file.replace(&scratch.dir, c"name", durability).unwrap();
+        let placed = again.replace(&scratch.dir, c"name", durability).unwrap();
+        assert_eq!(nlink(&placed.file), 1);
+        assert_eq!(scratch.names(), ["name"]);
+
+        let named = TmpfileOptions::new().named(&scratch.dir, c".").unwrap();
+        let (from, to) = (named.scratch().name(), c"other");
+        fs::linkat(&scratch.dir, from, &scratch.dir, to, AtFlags::empty()).unwrap();
+        let placed = named.replace(&scratch.dir, to, durability).unwrap();
+        assert_eq!(nlink(&placed.file), 1);
+        assert_eq!(scratch.names(), ["name", "other"]);
+    }
+}
+
+#[test]
 fn replace_works_from_the_current_directory_and_from_a_path_descriptor() {
     let scratch = Scratch::new();
     let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

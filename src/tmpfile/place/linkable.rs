@@ -41,6 +41,11 @@ fn rename_scratch(
     let renamed = durability.sync_file(file).and_then(|()| {
         fs::renameat2(dir, scratch, dir, name, flags).map_err(|errno| (errno, Step::Rename))
     });
+    if renamed.is_ok() && flags.is_empty() {
+        // If the name was this very file's already, the kernel has done nothing,
+        // and both names are there.
+        let _ = fs::unlinkat(dir, scratch, AtFlags::empty());
+    }
     let renamed = renamed.map_err(|failed| {
         // After an exchange that failed only in the telling, the scratch name
         // is the old file's.
@@ -132,10 +137,13 @@ impl Linkable {
     ///
     /// If the name is free: `fsync(file)`, `linkat`, `fsync(dir)`. Else:
     /// `flock`, `linkat` to a scratch name in `dir`, `fsync(file)`, `renameat2`,
-    /// `fsync(dir)`. [`Durability`] says which of the `fsync` are made; with
-    /// some, the call begins by looking (`newfstatat`), and with both by
-    /// opening the directory. A name that is a symbolic link is replaced
-    /// itself.
+    /// `unlinkat` of the scratch name, `fsync(dir)`. [`Durability`] says which of
+    /// the `fsync` are made; with some, the call begins by looking
+    /// (`newfstatat`), and with both by opening the directory. A name that is a
+    /// symbolic link is replaced itself.
+    ///
+    /// The `unlinkat` finds nothing, unless the name was this very file's
+    /// already, which `renameat2` leaves as it is.
     ///
     /// At no moment does the name stand for a part of a file. Killed between two
     /// calls, by `SIGKILL` or a power cut, this leaves at most one

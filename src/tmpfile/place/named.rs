@@ -41,7 +41,8 @@ impl Named {
     }
 
     /// Several calls: gives the file this name in `dir`, replacing a file that
-    /// has it: `fsync(file)`, `renameat2`, `fsync(dir)`, as [`Durability`] says.
+    /// has it: `fsync(file)`, `renameat2`, `unlinkat` of the scratch name,
+    /// `fsync(dir)`, as [`Durability`] says.
     ///
     /// # Errors
     ///
@@ -146,7 +147,13 @@ impl Named {
         match self.scratch.move_to(dir, name, flags) {
             Ok(()) => {
                 let Self { file, scratch } = self;
-                scratch.keep();
+                // If the name was this very file's already, the kernel has done
+                // nothing, and the scratch name goes with the drop.
+                if flags == NOREPLACE {
+                    scratch.keep();
+                } else {
+                    drop(scratch);
+                }
                 unlock(file.as_fd());
                 Ok(file)
             }
