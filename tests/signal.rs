@@ -426,6 +426,39 @@ fn waiting_takes_what_is_pending_and_says_who_sent_it() {
     });
 }
 
+/// Without a handler: it was stopped, and goes on.
+#[test]
+fn waiting_for_a_signal_ends_when_the_process_goes_on() {
+    let set = Signal::SIGUSR1.into();
+    // SAFETY: system calls only.
+    let Some(child) = unsafe { process::fork() }.unwrap() else {
+        let _ = signal::sigprocmask(How::BLOCK, set);
+        process::exit_group(match signal::sigtimedwait(set, None) {
+            Err(Errno::EINTR) => 7,
+            _ => 1,
+        })
+    };
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap();
+        stat.rsplit(") ")
+            .next()
+            .and_then(|rest| rest.chars().next())
+    };
+    loop {
+        while matches!(state(), Some('R' | 'D')) {
+            std::thread::yield_now();
+        }
+        signal::kill(child, Signal::SIGSTOP).unwrap();
+        let options = process::WaitOptions::STOPPED;
+        let stopped = process::wait4(process::WaitTarget::Pid(child), options).unwrap();
+        if let Some((_, process::WaitStatus::Exited(status))) = stopped {
+            assert_eq!(status, 7);
+            break;
+        }
+        signal::kill(child, Signal::SIGCONT).unwrap();
+    }
+}
+
 #[test]
 fn real_time_signals_queue_in_order_and_others_once() {
     in_child(|| {

@@ -232,6 +232,8 @@ pub unsafe fn setresgid_thread(ids: Ids) -> Result<(), Errno> {
 #[inline]
 #[doc(alias = "setgroups")]
 pub unsafe fn setgroups_thread(list: &[u32]) -> Result<(), Errno> {
-    // SAFETY: the kernel reads `len` numbers; the rest is the caller's promise.
-    unsafe { syscall_zero!(nr::SETGROUPS, list.len(), list.as_ptr()) }
+    // The kernel takes an int: of 1 << 32 it would see 0, and clear the list.
+    let size = list.len().min(i32::MAX as usize);
+    // SAFETY: the kernel reads `size` numbers; the rest is the caller's promise.
+    unsafe { syscall_zero!(nr::SETGROUPS, size, list.as_ptr()) }
 }

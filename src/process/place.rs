@@ -417,7 +417,7 @@ pub unsafe fn close_range(first: u32, last: u32, flags: CloseRangeFlags) -> Resu
     unsafe { syscall_zero!(nr::CLOSE_RANGE, first, last, flags.bits()) }
 }
 
-/// `close_range(first, ~0, CLOSE_RANGE_CLOEXEC)`: makes all descriptors from
+/// `close_range(first, INT_MAX, CLOSE_RANGE_CLOEXEC)`: makes all descriptors from
 /// `first` on close-on-exec (since Linux 5.11).
 ///
 /// # Errors
@@ -434,6 +434,7 @@ pub unsafe fn close_range(first: u32, last: u32, flags: CloseRangeFlags) -> Resu
 #[inline]
 pub fn close_range_cloexec(first: RawFd) -> Result<(), Errno> {
     let flags = CloseRangeFlags::CLOEXEC;
+    // No descriptor is above, and a negative `first` is.
     // SAFETY: with this flag none is closed.
-    unsafe { syscall_zero!(nr::CLOSE_RANGE, first, !0_u32, flags.bits()) }
+    unsafe { syscall_zero!(nr::CLOSE_RANGE, first, RawFd::MAX, flags.bits()) }
 }

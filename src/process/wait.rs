@@ -58,8 +58,9 @@ pub enum WaitStatus {
     },
     /// `CLD_STOPPED`: this signal stopped it.
     Stopped(Signal),
-    /// `CLD_TRAPPED`: it stopped for who traces it. The signal, and in the
-    /// bits from 8 on the `PTRACE_EVENT_*`.
+    /// `CLD_TRAPPED`: it stopped for who traces it. The signal, with 0x80 for
+    /// a system call (`PTRACE_O_TRACESYSGOOD`), and in the bits from 8 on the
+    /// `PTRACE_EVENT_*`.
     Trapped(i32),
     /// `CLD_CONTINUED`: it goes on.
     Continued,
@@ -94,7 +95,7 @@ impl WaitStatus {
             (0, ..) if high & !0xff == 0 => Self::Exited(high as u8),
             (0x7f, ..) if word == 0xffff => Self::Continued,
             (0x7f, _, Some(signal)) if word & 0x80 == 0 => Self::Stopped(signal),
-            (0x7f, ..) if word & 0x80 == 0 && high & !0xff != 0 => Self::Trapped(high),
+            (0x7f, ..) if word & 0x80 == 0 && high != 0 => Self::Trapped(high),
             (_, Some(signal), _) if high == 0 => Self::Killed {
                 signal,
                 core_dumped: word & 0x80 != 0,

@@ -81,6 +81,31 @@ fn one_thread_changes_and_the_others_do_not() {
     });
 }
 
+/// To the kernel, which takes an int, 1 << 32 is 0: no groups.
+#[test]
+fn a_list_of_groups_that_is_far_too_long_is_not_cut() {
+    if !common::has_capability(CAP_SETUID) {
+        skip!("needs CAP_SETUID");
+    }
+    common::in_child(|| {
+        let count = 1_usize << 32;
+        // SAFETY: a new mapping, which stays: zeros, of which none is ever read.
+        let list = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let null = std::ptr::null_mut();
+            let zeros = libc::mmap(null, count * 4, libc::PROT_READ, flags, -1, 0);
+            assert_ne!(zeros, libc::MAP_FAILED);
+            std::slice::from_raw_parts(zeros.cast::<u32>(), count)
+        };
+        // SAFETY: the only thread.
+        unsafe {
+            setgroups_thread(&[7]).unwrap();
+            assert_eq!(setgroups_thread(list), Err(Errno::EINVAL));
+        }
+        assert_eq!(getgroups(&mut []), Ok(1));
+    });
+}
+
 #[test]
 fn minus_one_leaves_a_user_as_it_is_and_is_none_itself() {
     if !common::has_capability(CAP_SETUID) {

@@ -213,6 +213,9 @@ fn every_status_word_is_decoded_as_c_does() {
             WaitStatus::Exited(libc::WEXITSTATUS(word) as u8)
         } else if libc::WIFSTOPPED(word) && (1..=64).contains(&stopped) {
             WaitStatus::Stopped(Signal::new(stopped).unwrap())
+        } else if libc::WIFSTOPPED(word) && stopped != 0 {
+            // 0x85: PTRACE_O_TRACESYSGOOD, as `waitid` tells it.
+            WaitStatus::Trapped(stopped)
         } else if libc::WIFCONTINUED(word) {
             WaitStatus::Continued
         } else if libc::WIFSIGNALED(word) && word >> 8 == 0 && killed <= 64 {

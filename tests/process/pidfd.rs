@@ -167,6 +167,10 @@ fn close_range_closes_marks_and_has_errors() {
             assert_eq!(open.is_err(), gone, "{fd}: {open:?}");
         }
         if common::kernel_is_at_least(5, 11) {
+            for negative in [-1, -2, i32::MIN] {
+                assert_eq!(close_range_cloexec(negative), Err(Errno::EINVAL));
+            }
+            assert_eq!(close_range_cloexec(i32::MAX), Ok(()));
             assert_eq!(close_range_cloexec(207), Ok(()));
             assert_eq!(flags(206), Ok(FdFlags::empty()));
             assert_eq!(flags(207), Ok(FdFlags::CLOEXEC));
