@@ -5,6 +5,7 @@ use barecall::fs::{
     self, Access, AtFlags, DecInt, DirEntries, FallocateFlags, FdPath, FileType, FlockFlags, Mode,
     OFlags, OpenHow, RenameFlags, ResolveFlags, StatxAttributes, StatxMask,
 };
+use barecall::mm::{self, MapFlags, ProtFlags};
 use barecall::{Errno, io};
 use std::ffi::{CStr, CString};
 use std::os::unix::fs::MetadataExt as _;
@@ -370,6 +371,31 @@ fn a_lock_belongs_to_the_open_file_description() {
     fs::flock(&other, now).unwrap();
     let two = FlockFlags::SH | FlockFlags::EX;
     assert_eq!(fs::flock(&file, two), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_buffer_longer_than_an_int_can_say_is_room_enough() {
+    let scratch = Scratch::new();
+    fs::symlinkat(c"0123456789", &scratch.dir, c"l").unwrap();
+    for length in [1 << 31, 1 << 32, (1 << 32) + 8] {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping.
+        let mapped = unsafe { mm::mmap_anonymous(std::ptr::null_mut(), length, prot, flags) };
+        let Ok(start) = mapped else {
+            println!("skipped: no {length} bytes of address space ({mapped:?})");
+            return;
+        };
+        // SAFETY: ours until it is unmapped.
+        let buf = unsafe { std::slice::from_raw_parts_mut(start.cast(), length) };
+        let read = fs::readlinkat(&scratch.dir, c"l", buf).map(<[u8]>::to_vec);
+        assert_eq!(read.unwrap(), b"0123456789", "{length}");
+        io::lseek(&scratch.dir, io::SeekFrom::Start(0)).unwrap();
+        let names = fs::getdents64(&scratch.dir, buf).unwrap().count();
+        assert_eq!(names, 3, "{length}");
+        // SAFETY: nothing refers to it any more.
+        unsafe { mm::munmap(start, length) }.unwrap();
+    }
 }
 
 #[test]

@@ -44,7 +44,8 @@ use core::iter::FusedIterator;
 #[doc(alias = "readdir")]
 #[doc(alias = "struct linux_dirent64")]
 pub fn getdents64<Fd: AsFd>(fd: Fd, buf: &mut [u8]) -> Result<DirEntries<'_>, Errno> {
-    let (start, len) = (buf.as_mut_ptr(), buf.len());
+    // The kernel takes an int, and would take the low bits of what is longer.
+    let (start, len) = (buf.as_mut_ptr(), buf.len().min(i32::MAX as usize));
     // SAFETY: the kernel writes at most `len` bytes there.
     let n = unsafe { syscall!(nr::GETDENTS64, fd.as_fd(), start, len) }?;
     Ok(DirEntries {

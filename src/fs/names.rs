@@ -192,7 +192,8 @@ pub fn readlinkat<'buf, D: AsDirFd>(
     path: &CStr,
     buf: &'buf mut [u8],
 ) -> Result<&'buf [u8], Errno> {
-    let (start, len) = (buf.as_mut_ptr(), buf.len());
+    // The kernel takes an int, and would take the low bits of what is longer.
+    let (start, len) = (buf.as_mut_ptr(), buf.len().min(i32::MAX as usize));
     // SAFETY: a string; the kernel writes at most `len` bytes to the buffer.
     let n = unsafe { syscall!(nr::READLINKAT, dir.as_dir_fd(), path, start, len) }?;
     Ok(buf.get(..n).unwrap_or_default())
@@ -274,8 +275,9 @@ pub const fn makedev(major: u32, minor: u32) -> u64 {
 /// # Errors
 ///
 /// `EEXIST`: the name is taken. `EINVAL`: not a type that this can make.
-/// `EPERM`: a device, without `CAP_MKNOD` (a character device 0:0, a whiteout,
-/// needs none since Linux 5.8); or the file system has none of the kind.
+/// `EPERM`: a directory, which [`mkdirat`] makes; or a device, without
+/// `CAP_MKNOD` (a character device 0:0, a whiteout, needs none since Linux 5.8);
+/// or the file system has none of the kind.
 /// `EACCES`, `EDQUOT`, `ELOOP`, `ENAMETOOLONG`, `ENOENT`, `ENOSPC`, `ENOTDIR`,
 /// `EROFS`.
 ///
