@@ -378,10 +378,12 @@ impl MemfdOptions {
     pub fn create_or_legacy(&self, name: &CStr) -> Result<(Memfd, Applied), Errno> {
         match self.create(name) {
             Ok(memfd) => Ok((memfd, Applied::AsAsked)),
-            Err(Errno::EINVAL) if self.flags & (MFD_NOEXEC_SEAL | MFD_EXEC) != 0 => self
-                .without_exec()
-                .create(name)
-                .map(|memfd| (memfd, Applied::WithoutExec)),
+            // Both at once is no choice, and an error of every kernel.
+            Err(Errno::EINVAL) if (self.flags & (MFD_NOEXEC_SEAL | MFD_EXEC)).is_power_of_two() => {
+                self.without_exec()
+                    .create(name)
+                    .map(|memfd| (memfd, Applied::WithoutExec))
+            }
             Err(errno) => Err(errno),
         }
     }

@@ -292,6 +292,13 @@ fn the_default_options_are_einval_before_6_3_and_the_legacy_way_says_what_it_did
     assert_eq!(nothing.unwrap_err(), Errno::EINVAL);
 }
 
+#[test]
+fn two_choices_at_once_are_not_given_up_for_the_legacy_way() {
+    // MFD_EXEC, beside MFD_NOEXEC_SEAL.
+    let both = MemfdOptions::new().raw_flags(0x10);
+    assert_eq!(both.create_or_legacy(c"x").unwrap_err(), Errno::EINVAL);
+}
+
 /// MFD-105
 #[test]
 fn an_executable_one_is_not_sealable_by_itself() {
