@@ -154,6 +154,18 @@ fn control_data_that_does_not_fit_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn the_room_for_descriptors_is_that_of_c_and_never_wraps() {
+    for n in 0..=300 {
+        // SAFETY: a calculation.
+        let space = unsafe { libc::CMSG_SPACE(4 * n as u32) };
+        assert_eq!(rights_space(n), space as usize, "{n}");
+    }
+    for n in [usize::MAX / 4, usize::MAX / 2, usize::MAX] {
+        assert!(rights_space(n) >= n, "{n}");
+    }
+}
+
+#[test]
 fn credentials_come_when_asked_for() {
     let (a, b) = pair();
     net::set_pass_credentials(&b, true).unwrap();

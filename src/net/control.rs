@@ -39,7 +39,8 @@ pub struct Credentials {
 /// kernel sends 253 at most.
 #[doc(alias = "CMSG_SPACE")]
 pub const fn rights_space(n: usize) -> usize {
-    HEADER + (n * size_of::<i32>()).next_multiple_of(8)
+    // Two of them to each 8 bytes.
+    n.div_ceil(2).saturating_mul(8).saturating_add(HEADER)
 }
 
 /// `CMSG_SPACE(sizeof(struct ucred))`: the room that credentials take.

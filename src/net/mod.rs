@@ -54,8 +54,8 @@ flags! {
 ///
 /// # Errors
 ///
-/// `EMFILE`, `ENFILE`: too many descriptors. `EINVAL`: an unknown flag.
-/// `ESOCKTNOSUPPORT`: no such kind. `EAFNOSUPPORT`: a kernel without `AF_UNIX`.
+/// `EMFILE`, `ENFILE`: too many descriptors. `EINVAL`: an unknown flag, or a
+/// number above all kinds (11 and more). `ESOCKTNOSUPPORT`: no such kind. `EAFNOSUPPORT`: a kernel without `AF_UNIX`.
 ///
 /// ```
 /// use barecall::io;
@@ -371,7 +371,7 @@ struct Msghdr {
 ///
 /// `EAGAIN`: no room, and non-blocking. `EPIPE`: nobody receives (and `SIGPIPE`
 /// was sent, without [`MsgFlags::NOSIGNAL`]). `EMSGSIZE`: longer than a message
-/// can be. `EINVAL`: control data that makes no sense, more than 253
+/// can be, or more than 1024 buffers. `EINVAL`: control data that makes no sense, more than 253
 /// descriptors among it. `ETOOMANYREFS`: too many descriptors are on their way.
 /// `EPERM`: the credentials of somebody else. `ENOTCONN`, `ECONNREFUSED`,
 /// `EINTR`, `ENOTSOCK`.
@@ -450,7 +450,8 @@ pub struct Received {
 /// # Errors
 ///
 /// `EAGAIN`: nothing there, and non-blocking. `EINTR`: a signal came first.
-/// `ENOTCONN`, `ECONNRESET`, `ENOTSOCK`.
+/// `EINVAL` (a stream) or `ENOTCONN`: not connected. `EMSGSIZE`: more than 1024
+/// buffers. `ECONNRESET`, `ENOTSOCK`.
 ///
 /// See [`sendmsg`] for an example.
 ///
