@@ -12,8 +12,8 @@ use barecall::mm::{MremapFlags, mremap, mremap_to};
 use barecall::pagemap::{Categories, PageRegion, Pagemap, Scan};
 use barecall::process::{WaitOptions, WaitStatus, WaitTarget, exit_group, fork, wait4};
 use barecall::userfaultfd::{
-    ContinueFlags, CopyFlags, Event, Features, MoveFlags, PageRange, PoisonFlags, RegisterModes,
-    UnprotectFlags, Userfaultfd, abi,
+    ContinueFlags, CopyFlags, Event, Features, MappedRegion, MoveFlags, PageRange, PoisonFlags,
+    RegisterModes, UnprotectFlags, Userfaultfd, abi,
 };
 use barecall::{Errno, io};
 use common::{emulated, in_child, kernel_is_at_least};
@@ -740,4 +740,71 @@ fn a_stress_of_faults_loses_no_byte() {
     bounce(libc::MAP_SHARED, Some(&file), libc::MADV_REMOVE, time);
     let file = memfd(len);
     bounce(libc::MAP_PRIVATE, Some(&file), libc::MADV_DONTNEED, time);
+}
+
+#[test]
+fn a_region_of_broken_huge_pages_leaves_nothing() {
+    // Whose mappings and descriptors are nobody else's.
+    in_child(|| {
+        let uffd = plain();
+        let left = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let huge = |line: &&str| line.contains("hugepage") || line.contains("memfd:broken");
+            (fds, maps.lines().filter(huge).count())
+        };
+        let before = left();
+        let refused = MappedRegion::anonymous_huge(&uffd, page_size(), 21, MISSING).map(drop);
+        // ENOMEM: none is reserved.
+        assert!(matches!(refused, Err(Errno::EINVAL | Errno::ENOMEM)));
+        assert_eq!(left(), before);
+
+        // SAFETY: a string, and flags.
+        let fd = unsafe { libc::memfd_create(c"broken".as_ptr(), libc::MFD_HUGETLB) };
+        if fd >= 0 {
+            // SAFETY: a new descriptor, ours.
+            let file = unsafe { barecall::fd::OwnedFd::from_raw_fd(fd) };
+            let before = left();
+            let refused = MappedRegion::shared(&uffd, &file, 0, page_size(), MISSING).map(drop);
+            assert!(matches!(refused, Err(Errno::EINVAL | Errno::ENOMEM)));
+            assert_eq!(left(), before);
+        }
+    });
+}
+
+#[test]
+fn a_size_that_no_huge_page_can_have_is_einval() {
+    let uffd = plain();
+    // Not the system's own choice, nor that of the six lowest bits.
+    for log2 in [0, 64, 64 + 21, u32::MAX] {
+        let refused = MappedRegion::anonymous_huge(&uffd, 2 << 20, log2, MISSING).map(drop);
+        assert_eq!(refused, Err(Errno::EINVAL));
+    }
+}
+
+#[test]
+fn discarding_a_part_of_a_page_discards_the_page() {
+    let (uffd, size) = (plain(), page_size());
+    let region = MappedRegion::anonymous(&uffd, 3 * size, MISSING).unwrap();
+    let fill = || {
+        let pages = vec![7; 3 * size];
+        let filled =
+            uffd.fill_copy_missing(region.range().start(), &pages, size, CopyFlags::empty());
+        filled.all().unwrap();
+    };
+    let there = || {
+        let starts = (0..3).map(|i| region.range().start() + i * size);
+        let page = vec![7; size];
+        let once = |at| uffd.copy_once(at, &page, CopyFlags::empty()).stop.is_some();
+        starts.map(once).collect::<Vec<_>>()
+    };
+    fill();
+    assert_eq!(region.discard(0, 1), Ok(()));
+    assert_eq!(there(), [false, true, true]);
+    assert_eq!(region.discard(size, size + 1), Ok(()));
+    assert_eq!(there(), [true, false, false]);
+    assert_eq!(region.discard(1, size), Err(Errno::EINVAL));
+    assert_eq!(region.discard(2 * size, size + 1), Err(Errno::EINVAL));
+    assert_eq!(region.discard(3 * size, 0), Ok(()));
+    assert_eq!(there(), [true, true, true]);
 }

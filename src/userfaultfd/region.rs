@@ -104,10 +104,12 @@ impl MappedRegion {
         log2: u32,
         modes: RegisterModes,
     ) -> Result<Self, Errno> {
-        const MAP_HUGE_SHIFT: u32 = 26;
+        // The kernel takes six bits of it, and 0 for a size of its own choice.
+        if !(1..64).contains(&log2) {
+            return Err(Errno::EINVAL);
+        }
         Self::new(uffd, len, modes, |prot| {
-            let size = MapFlags::from_bits_retain((log2 & 0x3f) << MAP_HUGE_SHIFT);
-            let flags = MapFlags::PRIVATE | MapFlags::HUGETLB | size;
+            let flags = MapFlags::PRIVATE | MapFlags::huge_log2(log2);
             // SAFETY: a new mapping, somewhere where nothing was.
             unsafe { mm::mmap_anonymous(ptr::null_mut(), len, prot, flags) }
         })
@@ -267,7 +269,8 @@ impl MappedRegion {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: not whole pages, or not in the region.
+    /// `EINVAL`: `offset` is no page's, or not in the region. (Every page that
+    /// has some of the bytes is discarded; of huge pages, only whole ones.)
     ///
     /// ```
     /// use barecall::userfaultfd::{CopyFlags, Filled, MappedRegion, RegisterModes};
@@ -297,10 +300,29 @@ impl MappedRegion {
     }
 }
 
+impl MappedRegion {
+    /// Huge pages are unmapped whole or not at all, and `mmap` has rounded a
+    /// length up to them that registering has then refused. The first length
+    /// that the kernel takes is never more than what is mapped.
+    fn unmap(&self) -> Result<(), Errno> {
+        let mut answer = Err(Errno::EINVAL);
+        for log2 in 0..usize::BITS {
+            let Some(len) = self.len.checked_next_multiple_of(1 << log2) else {
+                break;
+            };
+            // SAFETY: ours; who has kept a pointer gets a SIGSEGV, as told.
+            answer = unsafe { mm::munmap(self.start.cast(), len) };
+            if answer != Err(Errno::EINVAL) {
+                break;
+            }
+        }
+        answer
+    }
+}
+
 impl Drop for MappedRegion {
     fn drop(&mut self) {
-        // SAFETY: ours; who has kept a pointer gets a SIGSEGV, as told.
-        if unsafe { mm::munmap(self.start.cast(), self.len) }.is_ok() {
+        if self.unmap().is_ok() {
             // SAFETY: not used after this. Where the memory could not be
             // unmapped, it stays open: a stall, never zeros.
             unsafe { ManuallyDrop::drop(&mut self.keeper) };
