@@ -361,3 +361,16 @@ fn a_blocking_userfaultfd_cannot_be_polled() {
     let blocking = options.blocking(true).open_any().unwrap().userfaultfd;
     assert_eq!(revents(&blocking), (1, PollFlags::ERR));
 }
+
+/// The kernel adds a feature by itself.
+#[test]
+fn asynchronous_protection_says_what_comes_with_it() {
+    let options = UserfaultfdOptions::new().access(Access::Kernel);
+    let opened = options.want(Features::WP_ASYNC).open_any().unwrap();
+    let features = opened.userfaultfd.features();
+    let brought = features.contains(Features::WP_UNPOPULATED);
+    assert_eq!(brought, features.contains(Features::WP_ASYNC));
+    assert_eq!(opened.dropped, Features::WP_ASYNC.difference(features));
+    let received = Userfaultfd::adopt_from_fdinfo(OwnedFd::from(opened.userfaultfd)).unwrap();
+    assert_eq!(received.features(), features);
+}

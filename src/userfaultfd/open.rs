@@ -359,7 +359,11 @@ impl UserfaultfdOptions {
         if !lacks.is_empty() {
             return Err(OpenError::Missing(lacks));
         }
-        let features = asked.intersection(has);
+        let mut features = asked.intersection(has);
+        if features.contains(Features::WP_ASYNC) {
+            // The kernel adds it by itself.
+            features = features.union(Features::WP_UNPOPULATED);
+        }
         let dropped = self.optional.difference(features);
         let wp = has.contains(Features::PAGEFAULT_FLAG_WP);
         Ok(Opened {
