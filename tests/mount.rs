@@ -345,6 +345,22 @@ fn mounts_are_listed_and_described_since_linux_6_8() {
         assert_eq!(buf.string(info.mnt_point), Some(c"/tmp/one"));
         assert_eq!(buf.string(info.fs_type), Some(c"tmpfs"));
         assert_eq!(buf.string(u32::MAX), None);
+        // What was said to fit can be read, at every length.
+        fn fits<const N: usize>(mount: u64) -> bool {
+            match statmount::<N>(mount, StatmountMask::MNT_POINT) {
+                Ok(buf) => {
+                    assert_eq!(buf.string(buf.fixed().mnt_point), Some(c"/tmp/one"));
+                    true
+                }
+                Err(errno) => {
+                    assert_eq!(errno, Errno::EOVERFLOW);
+                    false
+                }
+            }
+        }
+        assert!(!fits::<7>(one) && !fits::<8>(one));
+        // Newer kernels begin with an empty string.
+        assert!(fits::<9>(one) || fits::<10>(one));
         let short = statmount::<4>(one, mask).map(|_| ());
         assert_eq!(short, Err(Errno::EOVERFLOW));
         let nobody = statmount::<64>(u64::MAX >> 1, mask).map(|_| ());

@@ -144,8 +144,9 @@ impl<const N: usize> StatmountBuf<N> {
 ///
 /// # Errors
 ///
-/// `ENOENT`: no such mount. `EOVERFLOW`: the strings do not fit. `EPERM`: not
-/// below the caller's root. `ENOSYS`: an older kernel.
+/// `ENOENT`: no such mount. `EINVAL`: a number of the other kind, which is used
+/// again. `EOVERFLOW`: the strings do not fit. `EPERM`: not below the caller's
+/// root. `ENOSYS`: an older kernel.
 ///
 /// Manual page: [statmount(2)](https://man7.org/linux/man-pages/man2/statmount.2.html).
 pub fn statmount<const N: usize>(
@@ -158,11 +159,12 @@ pub fn statmount<const N: usize>(
         param: mask.bits(),
         ..MntIdReq::default()
     };
+    // Without the padding behind the strings, where nobody would find one.
     // SAFETY: the kernel writes at most so many bytes, and zeros are valid.
     unsafe {
         crate::syscall::syscall_out!(
             StatmountBuf<N>;
-            nr::STATMOUNT, &raw const request; _, size_of::<StatmountBuf<N>>(), 0
+            nr::STATMOUNT, &raw const request; _, size_of::<Statmount>().saturating_add(N), 0
         )
     }
 }
@@ -174,8 +176,9 @@ pub fn statmount<const N: usize>(
 ///
 /// # Errors
 ///
-/// `ENOENT`: no such mount. `EPERM`: not below the caller's root. `ENOSYS`: an
-/// older kernel.
+/// `ENOENT`: no such mount. `EINVAL`: as for [`statmount`]. `EOVERFLOW`: room for
+/// more than a million. `EPERM`: not below the caller's root. `ENOSYS`: an older
+/// kernel.
 ///
 /// ```
 /// use barecall::Errno;
