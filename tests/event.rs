@@ -135,6 +135,35 @@ fn epoll_refuses_what_cannot_be() {
     assert_eq!(event::epoll_create1(unknown).unwrap_err(), Errno::EINVAL);
 }
 
+/// The kernel takes no more than 2 GiB of them.
+#[test]
+fn epoll_takes_any_room() {
+    use barecall::mm::{self, MapFlags, ProtFlags};
+    let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();
+    let fd = eventfd(1, EventFdFlags::CLOEXEC).unwrap();
+    event::epoll_add(&epoll, &fd, EpollEvent::new(EpollFlags::IN, 7)).unwrap();
+    let count = i32::MAX as usize / size_of::<EpollEvent>() + 1;
+    let len = count * size_of::<EpollEvent>();
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    let (none, both) = (ProtFlags::NONE, ProtFlags::READ | ProtFlags::WRITE);
+    // SAFETY: a new mapping, of which only the beginning is touched.
+    let (map, room) = unsafe {
+        let map = mm::mmap_anonymous(std::ptr::null_mut(), len, none, flags).unwrap();
+        mm::mprotect(map, 65536, both).unwrap();
+        let room = std::slice::from_raw_parts_mut(map.cast::<MaybeUninit<EpollEvent>>(), count);
+        (map, room)
+    };
+    let come = event::epoll_wait(&epoll, room, 0).map(|come| come.len());
+    assert_eq!(come, Ok(1));
+    let zero = Some(Timespec::ZERO);
+    match event::epoll_pwait2(&epoll, room, zero, None).map(|come| come.len()) {
+        Err(Errno::ENOSYS) => {}
+        come => assert_eq!(come, Ok(1)),
+    }
+    // SAFETY: ours, and not used any more.
+    unsafe { mm::munmap(map, len) }.unwrap();
+}
+
 #[test]
 fn epoll_oneshot_comes_once_until_it_is_armed_again() {
     let epoll = event::epoll_create1(EpollCreateFlags::CLOEXEC).unwrap();

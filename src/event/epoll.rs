@@ -152,6 +152,9 @@ impl fmt::Debug for EpollEvent {
     }
 }
 
+// Of a larger number the kernel says EINVAL; this one is not public.
+const EP_MAX_EVENTS: usize = i32::MAX as usize / size_of::<crate::arch::EpollEvent>();
+
 /// What `epoll_ctl` is asked.
 mod op {
     pub const EPOLL_CTL_ADD: u32 = 1;
@@ -308,7 +311,7 @@ pub fn epoll_pwait<E: AsFd>(
     timeout: i32,
     mask: Option<SigSet>,
 ) -> Result<&mut [EpollEvent], Errno> {
-    let max = events.len().min(i32::MAX as usize);
+    let max = events.len().min(EP_MAX_EVENTS);
     // SAFETY: the kernel writes at most `max` events there, and says how many;
     // those are initialised now.
     unsafe {
@@ -360,7 +363,7 @@ pub fn epoll_pwait2<E: AsFd>(
     timeout: Option<Timespec>,
     mask: Option<SigSet>,
 ) -> Result<&mut [EpollEvent], Errno> {
-    let max = events.len().min(i32::MAX as usize);
+    let max = events.len().min(EP_MAX_EVENTS);
     // SAFETY: the kernel writes at most `max` events there, and says how many;
     // those are initialised now. It only reads the time.
     unsafe {
