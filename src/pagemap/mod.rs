@@ -279,7 +279,7 @@ impl Pagemap {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: `page_size` is no power of two.
+    /// `EINVAL`: `page_size` is no power of two, or less than 8.
     ///
     /// ```
     /// use barecall::pagemap::{Entry, Pagemap};

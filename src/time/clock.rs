@@ -118,7 +118,8 @@ pub fn clock_gettime(clock: ClockId) -> Result<Timespec, Errno> {
 /// # Errors
 ///
 /// `EINVAL`: a clock that cannot be set, nanoseconds out of range, or
-/// `REALTIME` before what `MONOTONIC` says. `EPERM`: no `CAP_SYS_TIME`.
+/// `REALTIME` before what `MONOTONIC` says. `EPERM`: no `CAP_SYS_TIME`, or the
+/// processor time of a process or a thread by its id.
 ///
 /// ```
 /// use barecall::Errno;

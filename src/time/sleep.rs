@@ -62,9 +62,9 @@ const TIMER_ABSTIME: u32 = 1;
 ///
 /// # Errors
 ///
-/// As [`nanosleep`]; `EINVAL` also for no such clock, or that of this thread.
-/// `EOPNOTSUPP`: a clock that cannot wake anybody (`MONOTONIC_RAW`, the coarse
-/// ones).
+/// As [`nanosleep`]; `EINVAL` also for no such clock, or that of this thread by
+/// its id. `EOPNOTSUPP`: a clock that cannot wake anybody (`THREAD_CPUTIME_ID`,
+/// `MONOTONIC_RAW`, the coarse ones).
 ///
 /// ```
 /// use barecall::time::{ClockId, Slept, Timespec, clock_nanosleep};

@@ -139,8 +139,8 @@ const TFD_IOC_SET_TICKS: u32 = 0x4008_5400;
 ///
 /// # Errors
 ///
-/// `EINVAL`: 0, or not armed for anything. `ENOTTY`: not a timerfd, or a
-/// kernel without `CONFIG_CHECKPOINT_RESTORE`. `ECANCELED`: the clock was set.
+/// `EINVAL`: 0. `ENOTTY`: not a timerfd, or a kernel without
+/// `CONFIG_CHECKPOINT_RESTORE`. `ECANCELED`: the clock was set.
 ///
 /// Manual page: [timerfd_create(2)](https://man7.org/linux/man-pages/man2/timerfd_create.2.html).
 #[inline]
