@@ -304,6 +304,21 @@ fn fdshare_tells_shared_files_from_files_opened_twice() {
 }
 
 #[test]
+fn fdshare_takes_a_process_that_is_named_twice_for_one() {
+    let file = tempfile::tempfile().unwrap();
+    let again = tempfile::tempfile().unwrap();
+    let process = Waiting::start(&file, &again);
+    let list = |ids: &[String]| {
+        let mut command = Command::new(programs().join("fdshare"));
+        let output = command.args(ids).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let id = process.id();
+    assert_eq!(list(&[id.clone(), id.clone()]), list(&[id]));
+}
+
+#[test]
 fn fdshare_lists_who_vanished_and_who_refused_as_such() {
     let fdshare = programs().join("fdshare");
     let null = std::fs::File::open("/dev/null").unwrap();

@@ -125,7 +125,10 @@ fn run(start: Start, out: &mut Out<'_>) -> Result<i32, Errno> {
                 let Some(pid) = number.and_then(Pid::from_raw) else {
                     return Ok(misused(USAGE));
                 };
-                pids.push(pid)?;
+                // Twice the same process would share all it has with itself.
+                if !pids.contains(&pid) {
+                    pids.push(pid)?;
+                }
             }
         }
     }
