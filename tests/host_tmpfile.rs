@@ -379,6 +379,38 @@ fn publish(program: &Path, file: &Path, inject: &str) -> (Output, Vec<(String, u
 }
 
 #[test]
+fn publish_that_keeps_the_old_file_has_both_names_on_the_disk() {
+    if !host::have("strace") {
+        return host::missing("strace");
+    }
+    let Some(programs) = host::examples(host::X86_64, "release") else {
+        return host::missing("the toolchain");
+    };
+    for (durability, end) in [("all", "fsync"), ("file", "renameat2")] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("name");
+        std::fs::write(&file, OLD).unwrap();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let output = Command::new("strace")
+            .args(["-qq", "-e", "trace=renameat2,fsync", "-o"])
+            .arg(log.path())
+            .arg(programs.join("publish"))
+            .args(["-d", durability, "-x", "old"])
+            .arg(&file)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(names(dir.path()), ["name", "old"]);
+        assert_eq!(std::fs::read(dir.path().join("old")).unwrap(), OLD);
+        // After the last name was given.
+        let calls = std::fs::read_to_string(log.path()).unwrap();
+        let last = calls.lines().rfind(|line| line.ends_with("= 0"));
+        assert!(last.unwrap().starts_with(end), "{durability}: {calls}");
+    }
+}
+
+#[test]
 fn publish_killed_or_interrupted_at_any_call_leaves_the_old_or_the_new_file() {
     if !host::have("strace") {
         return host::missing("strace");

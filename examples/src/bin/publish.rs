@@ -4,7 +4,8 @@
 //! Whoever opens FILE sees all of the old or all of the new contents, whenever
 //! this is interrupted. The data has no name until it is complete, so nothing
 //! is left behind by a signal or an error. SIGKILL or a power cut in the very
-//! last step can leave one file `.barecall-new-...`, which `-c` removes.
+//! last step can leave one file `.barecall-new-...`, which `-c` removes; with
+//! `-x` it is `.barecall-old-...`, the new file or the old one, and stays.
 #![no_std]
 #![no_main]
 
@@ -29,7 +30,7 @@ Reads standard input, and makes it FILE when it is complete.
   -x OLD   FILE must exist, and becomes OLD in the same directory
   -m MODE  its permissions, in octal (default: as FILE had, else 666 less umask)
   -d WHAT  what is on the disk at the end: nothing for certain, the file, or
-           the file and its name (all, the default)
+           the file and its name, with -x both names (all, the default)
   -f       where files without a name are unknown, uses a hidden one
   -c       first removes what killed runs left in the directory
 ";
@@ -279,6 +280,17 @@ fn present_mode(dir: &OwnedFd, name: &CStr) -> Option<Mode> {
     regular.then_some(stat.mode() & Mode::from_raw(0o777))
 }
 
+/// The exchange has done this once, before the old file got its name.
+fn sync_names(dir: &OwnedFd, durability: Durability) -> Result<(), Failure> {
+    if durability != Durability::FileAndDir {
+        return Ok(());
+    }
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::openat(dir, c".", flags, Mode::empty())
+        .and_then(fs::fsync)
+        .map_err(at("both files are in place; fsync of the directory"))
+}
+
 fn place(job: &Job<'_>, file: Tmpfile, dir: &OwnedFd, name: &CStr) -> Result<(), Failure> {
     match job.place {
         Place::Replace => file.replace(dir, name, job.durability).map(drop),
@@ -287,7 +299,7 @@ fn place(job: &Job<'_>, file: Tmpfile, dir: &OwnedFd, name: &CStr) -> Result<(),
             return match file.exchange(dir, name, job.durability) {
                 Err(error) => Err(Failure::Placing(error)),
                 Ok(exchanged) => match exchanged.old.rename(dir, old_name) {
-                    Ok(()) => Ok(()),
+                    Ok(()) => sync_names(dir, job.durability),
                     Err((errno, old)) => {
                         let (_, scratch) = old.keep();
                         Err(Failure::Kept(scratch, errno))
