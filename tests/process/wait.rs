@@ -59,7 +59,10 @@ fn the_usage_of_a_child_comes_with_its_end() {
         let (ended, usage) = waited.unwrap().unwrap();
         assert_eq!((ended.pid, ended.status), (child, WaitStatus::Exited(6)));
         assert!(spent(&usage) >= 20_000, "{usage:?}");
-        assert_eq!(usage, peeked);
+        // The kernel may still be leaving it for the last time.
+        assert!(spent(&usage) >= spent(&peeked), "{usage:?} {peeked:?}");
+        let memory = |usage: Rusage| (usage.ru_maxrss, usage.ru_minflt);
+        assert_eq!(memory(usage), memory(peeked));
         assert!(spent(&getrusage(RusageWho::CHILDREN).unwrap()) >= 40_000);
         let gone = waitid_rusage(WaitId::Pid(child), WaitOptions::EXITED);
         assert_eq!(gone, Err(Errno::ECHILD));
