@@ -68,7 +68,7 @@ impl SharedMap {
     /// [`Frozen`](super::Frozen) can be mapped everywhere. `ENOMEM`: no address
     /// space, too many mappings, not enough huge pages. `EAGAIN`: more locked
     /// memory (`memfd_secret`) than `RLIMIT_MEMLOCK`. `ENODEV`: a file that
-    /// cannot be mapped.
+    /// cannot be mapped. `EOVERFLOW`: at the end of the longest file there can be.
     ///
     /// ```
     /// use barecall::memfd::{Access, Exec, MemfdOptions, SharedMap};

@@ -373,8 +373,8 @@ struct Msghdr {
 /// was sent, without [`MsgFlags::NOSIGNAL`]). `EMSGSIZE`: longer than a message
 /// can be, or more than 1024 buffers. `EINVAL`: control data that makes no sense, more than 253
 /// descriptors among it. `ETOOMANYREFS`: too many descriptors are on their way.
-/// `EPERM`: the credentials of somebody else. `ENOTCONN`, `ECONNREFUSED`,
-/// `EINTR`, `ENOTSOCK`.
+/// `EPERM`: the credentials of somebody else; `ESRCH`: of nobody. `ENOTCONN`,
+/// `ECONNREFUSED`, `EINTR`, `ENOTSOCK`.
 ///
 /// ```
 /// use barecall::io::{self, IoSlice, IoSliceMut};
@@ -442,9 +442,9 @@ pub struct Received {
 /// came with them into `control`.
 ///
 /// Descriptors that come are owned by `control` until they are taken out, and
-/// it closes those that are not. If more come than there is room for, the
-/// kernel drops the rest and [`Received::flags`] has [`MsgFlags::CTRUNC`]; that
-/// is for the caller to look at. What an earlier call left in `control` is
+/// it closes those that are not. If more come than there is room for, or than
+/// the process may have open, the kernel drops the rest and [`Received::flags`]
+/// has [`MsgFlags::CTRUNC`]; that is for the caller to look at. What an earlier call left in `control` is
 /// closed first.
 ///
 /// # Errors

@@ -142,6 +142,9 @@ pub(super) fn unlock(file: BorrowedFd<'_>) {
 
 /// A file under a scratch name, which is removed when this is dropped.
 ///
+/// A directory, which an exchange can take out, is not removed: not by dropping,
+/// and [`remove`] says `EISDIR`.
+///
 /// Holds a descriptor of the directory, so moving it or changing the current
 /// directory does no harm. To know whether removing worked, [`remove`].
 ///
@@ -327,6 +330,7 @@ pub struct Swept {
 ///
 /// Only regular files with a [`ScratchName`] of the kind `new`, which nobody
 /// has locked: those of a running [`replace`](super::Linkable::replace) stay.
+/// So do those that the caller may not read, because locking takes opening.
 /// `buf` is for reading the directory; a few kilobytes are reasonable.
 ///
 /// For each name it makes `openat`, `flock`, `unlinkat`.
