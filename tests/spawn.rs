@@ -259,6 +259,23 @@ fn a_child_cannot_arrange_the_descriptors_of_its_parent() {
 }
 
 #[test]
+fn a_child_cannot_take_its_parent_to_another_directory() {
+    // In a child, for nobody else there depends on where it is.
+    common::in_child(|| {
+        let args = Args::new(c"report");
+        let shared = process::CloneOptions::new().flags(process::CloneFlags::FS);
+        let before = std::env::current_dir().unwrap();
+        let spawned = Spawn::new(c"/no/such/file", args.as_array(), CStrArray::EMPTY)
+            .directory(c"/proc")
+            .clone_options(shared)
+            .spawn();
+        assert_eq!(std::env::current_dir().unwrap(), before);
+        let error = spawned.unwrap_err();
+        assert_eq!((error.errno, error.step), (Errno::EINVAL, SpawnStep::Clone));
+    });
+}
+
+#[test]
 fn a_target_that_comes_twice_is_refused() {
     let (reader, _writer) = pipe();
     let args = Args::new(c"report");

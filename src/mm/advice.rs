@@ -120,8 +120,6 @@ impl Hint {
     pub const SEQUENTIAL: Self = Self(Advice::SEQUENTIAL);
     /// [`Advice::WILLNEED`].
     pub const WILLNEED: Self = Self(Advice::WILLNEED);
-    /// [`Advice::DOFORK`].
-    pub const DOFORK: Self = Self(Advice::DOFORK);
     /// [`Advice::MERGEABLE`].
     pub const MERGEABLE: Self = Self(Advice::MERGEABLE);
     /// [`Advice::UNMERGEABLE`].
@@ -134,8 +132,6 @@ impl Hint {
     pub const DONTDUMP: Self = Self(Advice::DONTDUMP);
     /// [`Advice::DODUMP`].
     pub const DODUMP: Self = Self(Advice::DODUMP);
-    /// [`Advice::KEEPONFORK`].
-    pub const KEEPONFORK: Self = Self(Advice::KEEPONFORK);
     /// [`Advice::COLD`].
     pub const COLD: Self = Self(Advice::COLD);
     /// [`Advice::PAGEOUT`].

@@ -362,8 +362,8 @@ impl<'a> Spawn<'a> {
     ///
     /// What the child does before it executes the program, it does there: in a
     /// new user namespace, without the caller's privileges outside.
-    /// `CloneFlags::FILES` is `EINVAL`: it would do that to the caller's
-    /// descriptors.
+    /// `CloneFlags::FILES` and `FS` are `EINVAL`: it would do that to the
+    /// caller's descriptors and working directory.
     pub fn clone_options(mut self, options: CloneOptions<'a>) -> Self {
         self.clone = options;
         self

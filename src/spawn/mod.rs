@@ -124,8 +124,10 @@ impl Spawn<'_> {
             stack_size: size_of::<Stack>() as u64,
             ..self.clone.flags(flags).to_args()
         };
-        // The child would arrange the descriptors of the caller.
-        if args.flags & CloneFlags::FILES.bits() != 0 {
+        // The child would arrange the descriptors of the caller, or take it to
+        // another directory.
+        let shared = CloneFlags::FILES | CloneFlags::FS;
+        if args.flags & shared.bits() != 0 {
             return Err(SpawnError::new(Errno::EINVAL, SpawnStep::Clone));
         }
         let failed = AtomicI32::new(0);
