@@ -298,12 +298,11 @@ impl Source {
                 if let Some(primitive) = self.enums.get(&name) {
                     return self.size(primitive, scope);
                 }
+                let module = path.path.segments.iter().rev().nth(1);
                 let common = |s: &&Structure| {
-                    s.scope
-                        .iter()
-                        .zip(scope)
-                        .take_while(|(a, b)| a == b)
-                        .count()
+                    let is_named = module.is_some_and(|m| s.scope.iter().any(|s| m.ident == s));
+                    let same = s.scope.iter().zip(scope).take_while(|(a, b)| a == b);
+                    (is_named, same.count())
                 };
                 let inner = self
                     .structures
