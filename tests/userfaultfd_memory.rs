@@ -768,6 +768,31 @@ fn a_region_of_broken_huge_pages_leaves_nothing() {
     }
 }
 
+/// With WP_ASYNC, the kernel would take any mapping: a device's, with pointers of
+/// the kernel's in it, is none that safe code may write.
+#[test]
+fn a_region_is_only_of_a_file_in_memory() {
+    let wp_async = Features::WP_ASYNC;
+    let uffd = if has(wp_async) {
+        open(wp_async)
+    } else {
+        plain()
+    };
+    let modes = RegisterModes::WP;
+    let event = barecall::event::eventfd(0, barecall::event::EventFdFlags::CLOEXEC).unwrap();
+    let refused = MappedRegion::shared(&uffd, &event, 0, page_size(), modes);
+    assert_eq!(refused.map(drop), Err(Errno::EINVAL));
+    // On a disk, where this was built.
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    if directory.exists() {
+        let file = tempfile::tempfile_in(directory).unwrap();
+        file.set_len(page_size() as u64).unwrap();
+        let file = barecall::fd::OwnedFd::from(std::os::fd::OwnedFd::from(file));
+        let refused = MappedRegion::shared(&uffd, &file, 0, page_size(), modes);
+        assert_eq!(refused.map(drop), Err(Errno::EINVAL));
+    }
+}
+
 #[test]
 fn a_size_that_no_huge_page_can_have_is_einval() {
     let uffd = plain();

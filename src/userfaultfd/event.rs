@@ -236,7 +236,9 @@ impl Userfaultfd {
     ///
     /// `EAGAIN`: no message, and the descriptor is non-blocking. That can be
     /// also after `poll` promised one: somebody else has resolved the fault.
-    /// `EINTR`: a signal. `EINVAL`: `N` is 0.
+    /// `EINTR`: a signal. `EINVAL`: `N` is 0. `EMFILE`, `ENFILE`, `ENOMEM`: no
+    /// descriptor for a child ([`Event::Fork`]); the event stays, and its parent
+    /// waits.
     ///
     /// ```
     /// use barecall::userfaultfd::{Event, EventBuffer};

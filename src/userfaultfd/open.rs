@@ -69,7 +69,8 @@ pub enum OpenError {
     /// right to them (`EVENT_FORK`).
     Missing(Features),
     /// `UFFDIO_API` failed for another reason. `EINVAL`: the features do not
-    /// go together (`RWP_ASYNC` without `RWP`).
+    /// go together (`RWP_ASYNC` without `RWP`). `EMFILE`: no room for the second
+    /// descriptor, which asks what there is.
     Handshake(Errno),
 }
 

@@ -54,13 +54,15 @@ impl Userfaultfd {
     /// Gives the requests that the kernel takes for the range. For memory of
     /// one's own, [`MappedRegion`](super::MappedRegion) does it safely.
     ///
-    /// Registering again with more modes adds them.
+    /// Registering again **replaces** the modes, unless the new ones are all
+    /// there already: say the old ones too. (`MISSING`, then `WP` alone, and
+    /// missing pages are zeros.)
     ///
     /// # Errors
     ///
     /// `EINVAL`: not whole pages, not mapped; no mode, or one that this kernel
     /// or this memory lacks (`MINOR` of anonymous memory, anything of a file on
-    /// a disk), or `WP` with `RWP`; `WP` on an aarch64 kernel that
+    /// a disk but `WP` alone with [`Features::WP_ASYNC`](super::Features::WP_ASYNC)), or `WP` with `RWP`; `WP` on an aarch64 kernel that
     /// [only claims it](super::Features). `EBUSY`: another userfaultfd has it;
     /// since Linux 7.3, also dropping `WP` or `RWP`. `EPERM`: a shared mapping
     /// of a file that may not be written. `ENOMEM`: the process is gone.

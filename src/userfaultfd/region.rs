@@ -4,6 +4,7 @@ use super::{Ioctls, PageRange, RegisterModes, Userfaultfd};
 use crate::errno::Errno;
 use crate::fd::AsFd;
 use crate::mm::{self, Advice, MapFlags, ProtFlags};
+use crate::{nr, syscall};
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr;
@@ -115,8 +116,8 @@ impl MappedRegion {
         })
     }
 
-    /// As [`Self::anonymous`], of a memfd (or another file in memory), shared,
-    /// from `offset` on: what `MINOR` needs.
+    /// As [`Self::anonymous`], of a memfd (or another file in memory, by
+    /// `fcntl(F_GET_SEALS)`), shared, from `offset` on: what `MINOR` needs.
     ///
     /// What is written into the file otherwise, is not told; what is not in it
     /// is missing, and what is in it but not mapped is a minor fault. If the
@@ -157,9 +158,13 @@ impl MappedRegion {
         len: usize,
         modes: RegisterModes,
     ) -> Result<Self, Errno> {
+        const F_GET_SEALS: u32 = 1034;
+        // With WP_ASYNC the kernel registers a device's mapping, too. Only files
+        // in memory have seals, if none: `EINVAL` from all others.
+        // SAFETY: takes nothing.
+        unsafe { syscall!(nr::FCNTL, file.as_fd(), F_GET_SEALS, 0) }?;
         Self::new(uffd, len, modes, |prot| {
-            // SAFETY: a new mapping, somewhere where nothing was. It is not
-            // touched before the kernel has agreed that it is memory.
+            // SAFETY: a new mapping, somewhere where nothing was, of memory.
             unsafe { mm::mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, file, offset) }
         })
     }
