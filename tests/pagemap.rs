@@ -170,6 +170,9 @@ fn an_empty_range_and_no_room_are_no_errors() {
         0
     );
     assert_eq!(pagemap.scan(everything, &mut []).count(), 0);
+    // Nobody would count them.
+    let limited = pagemap.scan_once(&everything, &mut [], 3);
+    assert_eq!(limited.unwrap_err(), Errno::EINVAL);
 }
 
 /// PMS-020: EPERM, which the manual page does not tell.

@@ -100,7 +100,8 @@ impl Pagemap {
     ///
     /// # Errors
     ///
-    /// `ENOENT`: no /proc.
+    /// `ENOENT`: no /proc. `EACCES`: not dumpable (`PR_SET_DUMPABLE`), and not
+    /// privileged.
     pub fn open_self() -> Result<Self, Errno> {
         Self::open_path(c"/proc/self/pagemap")
     }
@@ -110,7 +111,8 @@ impl Pagemap {
     /// # Errors
     ///
     /// `EACCES`: no right to look at that process (as for `ptrace`). `ENOENT`:
-    /// no such process, or no /proc.
+    /// no such process, or no /proc. `ESRCH`: it has no memory: it has ended, or
+    /// is a thread of the kernel.
     ///
     /// ```
     /// use barecall::fd::OwnedFd;
@@ -160,7 +162,7 @@ impl Pagemap {
     ///
     /// `max_pages` limits how many pages are found, and protected again; 0 is
     /// no limit. Without room (an empty slice), the pages that match are
-    /// protected and not told.
+    /// protected and not told; nobody counts them, so a limit is `EINVAL`.
     ///
     /// When it fails in the middle of the range, at memory that
     /// [`ScanFlags::CHECK_WPASYNC`] objects to, pages before that were protected
@@ -200,6 +202,9 @@ impl Pagemap {
         max_pages: u64,
     ) -> Result<Scanned, Errno> {
         let vec = if room.is_empty() {
+            if max_pages != 0 {
+                return Err(Errno::EINVAL);
+            }
             0
         } else {
             room.as_mut_ptr().expose_provenance() as u64
@@ -256,6 +261,9 @@ impl Pagemap {
     /// empty, there is one request, and nothing to iterate over. Two regions
     /// that touch can be one that did not fit.
     ///
+    /// To be iterated to its end: with [`ScanFlags::WP_MATCHING`], what is not
+    /// taken out is protected all the same.
+    ///
     /// # Errors
     ///
     /// Items; the last one, if any. What was found before it, was.
@@ -275,7 +283,7 @@ impl Pagemap {
     /// `start` on; for kernels without [`Self::scan`].
     ///
     /// Gives how many entries were read: fewer than there is room for at the
-    /// end of the address space.
+    /// end of the address space, and none of a process that has ended.
     ///
     /// # Errors
     ///
