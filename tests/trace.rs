@@ -112,6 +112,27 @@ fn bits_without_a_name_are_a_number() {
 }
 
 #[test]
+fn entries_that_cannot_be_read_are_an_address() {
+    use barecall::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+    let flags = fs::OFlags::DIRECTORY | fs::OFlags::CLOEXEC;
+    let root = fs::openat(fs::CWD, c"/", flags, fs::Mode::empty()).unwrap();
+    const LEN: usize = 65536;
+    // To be written only, and so not read by the tracer.
+    let prot = ProtFlags::WRITE;
+    // SAFETY: a new mapping.
+    let room =
+        unsafe { mmap_anonymous(std::ptr::null_mut(), LEN, prot, MapFlags::PRIVATE) }.unwrap();
+    let said = told!(make!(nr::GETDENTS64, root.as_fd(), room, LEN));
+    let [said] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(!said.contains("entries"), "{said}");
+    assert!(!said.contains(") = -1 "), "{said}");
+    // SAFETY: ours, and not used any more.
+    unsafe { munmap(room, LEN) }.unwrap();
+}
+
+#[test]
 fn a_call_that_no_kernel_has_is_a_number_with_all_its_arguments() {
     let said = told!({
         make!(100_000);
@@ -224,6 +245,10 @@ fn a_ring_keeps_the_last_lines() {
     let mut buf = [0; RING_LINE];
     assert_eq!(ring.line(11, &mut buf), None);
     assert_eq!(ring.line(20, &mut buf), None);
+    static UNUSED: Ring<[Slot; 8]> = Ring::new();
+    let unused: &Ring = &UNUSED;
+    assert_eq!(unused.line(u64::MAX, &mut buf), None);
+    assert_eq!(unused.line(u64::MAX / 2, &mut buf), None);
     assert_eq!(ring.lost(), 0);
     let wanted: Vec<String> = (-8..0)
         .map(|fd| format!("close({fd}) = -1 EBADF (Bad file descriptor)"))

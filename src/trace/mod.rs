@@ -137,7 +137,9 @@ impl Trace {
 
     /// To the descriptor of this number; 2 is standard error.
     ///
-    /// What cannot be written is lost: a trace does not make its program fail.
+    /// What cannot be written is lost. Where nobody reads the pipe any more, a
+    /// write is a `SIGPIPE`, which ends a program that neither ignores nor blocks
+    /// it (std ignores it); a full pipe is waited for.
     pub const fn to_fd(fd: i32) -> Self {
         Self::new(Sink::Fd(fd))
     }

@@ -131,7 +131,8 @@ impl Ring {
     pub fn line<'b>(&self, number: u64, into: &'b mut [u8; RING_LINE]) -> Option<&'b [u8]> {
         let slot = self.slot(number)?;
         let there = number.wrapping_mul(2).wrapping_add(2);
-        if slot.state.load(Ordering::Acquire) != there {
+        // 0 is the state before the first line.
+        if there == 0 || slot.state.load(Ordering::Acquire) != there {
             return None;
         }
         let len = slot.len.load(Ordering::Relaxed) as usize;

@@ -126,8 +126,11 @@ pub(super) fn entries(line: &mut Line, address: usize, len: usize) {
     let (mut at, mut count) = (0_usize, 0);
     while at < len {
         // The length is the half of this word that comes first.
-        let word = line.half(address.wrapping_add(at + RECLEN)).unwrap_or(0);
-        at = at.wrapping_add((word & 0xffff).max(1) as usize);
+        let Some(word) = line.half(address.wrapping_add(at + RECLEN)) else {
+            return line.pointer(address);
+        };
+        // None is shorter than its head: another thread may have written there.
+        at = at.wrapping_add((word & 0xffff).max(24) as usize);
         count += 1;
     }
     line.pointer(address);
