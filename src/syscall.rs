@@ -270,3 +270,14 @@ pub fn decode_ptr(ret: Reg) -> Result<Reg, Errno> {
 pub(crate) fn decode_zero(ret: Reg) -> Result<(), Errno> {
     Errno::decode_zero(ret.addr())
 }
+
+/// A length or a count that the kernel takes as an int: of a longer one it
+/// would see the low bits, or a negative number.
+#[inline]
+pub(crate) const fn as_int(len: usize) -> usize {
+    if len > i32::MAX as usize {
+        i32::MAX as usize
+    } else {
+        len
+    }
+}

@@ -4,7 +4,7 @@ use crate::errno::Errno;
 use crate::fd::AsFd;
 use crate::flags::flags;
 use crate::selector::selector;
-use crate::syscall::{syscall_out, syscall_zero};
+use crate::syscall::{as_int, syscall_out, syscall_zero};
 use crate::{nr, syscall};
 use core::ffi::CStr;
 
@@ -38,8 +38,9 @@ pub fn sync() {
 /// Manual page: [sethostname(2)](https://man7.org/linux/man-pages/man2/sethostname.2.html).
 #[inline]
 pub fn sethostname(name: &[u8]) -> Result<(), Errno> {
-    // SAFETY: the kernel reads `name.len()` bytes there.
-    unsafe { syscall_zero!(nr::SETHOSTNAME, name.as_ptr(), name.len()) }
+    let (start, len) = (name.as_ptr(), as_int(name.len()));
+    // SAFETY: the kernel reads `len` bytes there.
+    unsafe { syscall_zero!(nr::SETHOSTNAME, start, len) }
 }
 
 // <linux/reboot.h>: no call by accident.
@@ -148,7 +149,7 @@ flags! {
         /// is ready, which is once, early after boot.
         #[doc(alias = "GRND_NONBLOCK")]
         const NONBLOCK = 1;
-        /// `GRND_RANDOM`: no effect since Linux 5.6, and slower in the vDSO.
+        /// `GRND_RANDOM`: no effect since Linux 5.6.
         #[doc(alias = "GRND_RANDOM")]
         const RANDOM = 2;
         /// `GRND_INSECURE`: never waits; before the generator is ready, what
@@ -162,8 +163,9 @@ flags! {
 /// `getrandom(buf, buflen, flags)`: random bytes, fit for keys.
 ///
 /// Gives how many bytes were made: all of them up to 256, and for more unless
-/// a signal interrupted. [`Vdso::getrandom`](crate::vdso::Vdso::getrandom) does
-/// the same without entering the kernel.
+/// a signal interrupted, or one call makes no more (2 GiB, on old kernels 32
+/// MiB). [`Vdso::getrandom`](crate::vdso::Vdso::getrandom) does the same without
+/// entering the kernel.
 ///
 /// # Errors
 ///
@@ -195,8 +197,9 @@ pub fn getrandom(buf: &mut [u8], flags: GetrandomFlags) -> Result<usize, Errno> 
 /// Manual page: [setdomainname(2)](https://man7.org/linux/man-pages/man2/getdomainname.2.html).
 #[inline]
 pub fn setdomainname(name: &[u8]) -> Result<(), Errno> {
+    let (start, len) = (name.as_ptr(), as_int(name.len()));
     // SAFETY: the kernel reads `len` bytes.
-    unsafe { syscall_zero!(nr::SETDOMAINNAME, name.as_ptr(), name.len()) }
+    unsafe { syscall_zero!(nr::SETDOMAINNAME, start, len) }
 }
 
 /// `struct new_utsname`: names of the kernel and the machine.
@@ -368,7 +371,8 @@ pub fn swapon(path: &CStr, flags: SwapFlags) -> Result<(), Errno> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: not swapped to. `ENOMEM`: it does not fit. `EPERM`.
+/// `EINVAL`: not swapped to. `ENOMEM`: it does not fit. `EINTR`: a signal came
+/// before all was back. `EPERM`.
 ///
 /// Manual page: [swapoff(2)](https://man7.org/linux/man-pages/man2/swapon.2.html).
 #[inline]
@@ -435,8 +439,7 @@ const CONSOLE_LEVEL: u32 = 8;
 #[doc(alias = "klogctl")]
 #[doc(alias = "SYSLOG_ACTION_READ_ALL")]
 pub fn syslog_read_all(buf: &mut [u8]) -> Result<usize, Errno> {
-    // The kernel takes an int.
-    let len = buf.len().min(i32::MAX as usize);
+    let len = as_int(buf.len());
     // SAFETY: the kernel writes at most `len` bytes there.
     unsafe { syscall!(nr::SYSLOG, READ_ALL, buf.as_mut_ptr(), len) }
 }

@@ -16,6 +16,14 @@ const NOW: Option<Timespec> = Some(Timespec {
     tv_nsec: 0,
 });
 
+/// The kernel would see one of them, and wait for that.
+#[test]
+fn more_descriptors_than_an_int_can_say_are_too_many() {
+    common::zeros_of(1 << 32 | 1, |fds: &mut [PollFd<'_>]| {
+        assert_eq!(poll(fds, NOW), Err(Errno::EINVAL));
+    });
+}
+
 #[test]
 fn an_eventfd_counts_and_a_semaphore_gives_one_at_a_time() {
     let mut count = [0; 8];

@@ -1,7 +1,9 @@
 //! Descriptors: who owns them, who closes them, how large they are.
 
+mod common;
+
 use barecall::fd::{AsFd, BorrowedFd, OwnedFd};
-use barecall::io::{self, FdFlags, PipeFlags};
+use barecall::io::{self, FdFlags, IoSlice, IoSliceMut, PipeFlags};
 use barecall::{Errno, nr, syscall};
 
 fn is_open(fd: i32) -> bool {
@@ -106,6 +108,29 @@ fn a_closed_descriptor_is_ebadf() {
     unsafe {
         assert_eq!(syscall!(nr::CLOSE, -1), Err(Errno::EBADF));
         assert_eq!(syscall!(nr::DUP, -1), Err(Errno::EBADF));
+    }
+}
+
+#[test]
+fn several_buffers_are_one_write_and_one_read() {
+    let (reader, writer) = io::pipe2(PipeFlags::CLOEXEC).unwrap();
+    let written = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
+    assert_eq!(io::writev(&writer, &written), Ok(5));
+    let (mut first, mut second) = ([0; 3], [0; 5]);
+    let room = &mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+    assert_eq!(io::readv(&reader, room), Ok(5));
+    assert_eq!((&first, &second), (b"abc", b"de\0\0\0"));
+
+    // So many of them the kernel takes; and not the low bits of more.
+    let most: Vec<_> = (0..1024).map(|_| IoSlice::new(b"")).collect();
+    assert_eq!(io::writev(&writer, &most), Ok(0));
+    for count in [1025, 1 << 31, 1 << 32 | 1] {
+        common::zeros_of(count, |bufs: &mut [IoSlice<'_>]| {
+            assert_eq!(io::writev(&writer, bufs), Err(Errno::EINVAL), "{count}");
+        });
+        common::zeros_of(count, |bufs: &mut [IoSliceMut<'_>]| {
+            assert_eq!(io::readv(&reader, bufs), Err(Errno::EINVAL), "{count}");
+        });
     }
 }
 

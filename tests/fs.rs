@@ -291,6 +291,18 @@ fn nodes_of_every_kind_are_what_they_were_made() {
     }
     let directory = fs::mknodat(&scratch.dir, c"d", FileType::Directory, mode, 0);
     assert_eq!(directory, Err(Errno::EPERM));
+    // Nothing else is made instead.
+    let of_directory = Mode::from_raw(0o040600);
+    for (file_type, mode, dev) in [
+        (FileType::Regular, of_directory, 0),
+        (FileType::Unknown(0), mode, 0),
+        (FileType::CharDevice, mode, 1 << 32 | fs::makedev(1, 3)),
+    ] {
+        let made = fs::mknodat(&scratch.dir, c"other", file_type, mode, dev);
+        assert_eq!(made, Err(Errno::EINVAL), "{file_type:?}");
+        let found = fs::statat(&scratch.dir, c"other", AtFlags::empty());
+        assert_eq!(found.err(), Some(Errno::ENOENT));
+    }
     let dev = fs::makedev(0x1a3, 0x5b7c9);
     match fs::mknodat(&scratch.dir, c"dev", FileType::CharDevice, mode, dev) {
         Ok(()) => {
@@ -322,6 +334,12 @@ fn modes_and_owners_are_set_by_descriptor_and_by_path() {
     fs::fchown(&file, None, Some(stat.st_gid)).unwrap();
     let (uid, none) = (Some(stat.st_uid), AtFlags::empty());
     fs::fchownat(&scratch.dir, c"f", uid, None, none).unwrap();
+    // To the kernel, as it is: what getsockopt says of a peer that there is not.
+    let nobody = Some(u32::MAX);
+    assert_eq!(fs::fchown(&file, nobody, None), Err(Errno::EINVAL));
+    assert_eq!(fs::fchown(&file, None, nobody), Err(Errno::EINVAL));
+    let changed = fs::fchownat(&scratch.dir, c"f", None, nobody, none);
+    assert_eq!(changed, Err(Errno::EINVAL));
     let path = fs::openat(
         &scratch.dir,
         c"f",

@@ -294,6 +294,10 @@ fn process_madvise_advises_ranges_of_a_process() {
         let myself = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
         let cold = mm::process_madvise_hint(&myself, &ranges, Hint::COLD);
         assert_eq!(cold, Ok(LEN / 2));
+        common::zeros_of(1 << 32 | 1, |ranges: &mut [RemoteRange]| {
+            let cold = mm::process_madvise_hint(&myself, ranges, Hint::COLD);
+            assert_eq!(cold, Err(Errno::EINVAL));
+        });
         let misaligned = [range(1, 10)];
         let result = mm::process_madvise_hint(&myself, &misaligned, Hint::COLD);
         assert_eq!(result, Err(Errno::EINVAL));

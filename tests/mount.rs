@@ -137,6 +137,9 @@ fn a_file_system_is_made_configured_and_put_somewhere() {
         fsconfig(&fs, FsConfig::Flag(c"rw")).unwrap();
         fsconfig(&fs, FsConfig::Create).unwrap();
         assert_eq!(fsconfig(&fs, FsConfig::Create), Err(Errno::EBUSY));
+        let newer = MountAttrFlags::from_bits_retain(1 << 32);
+        let without = fsmount(&fs, FsmountFlags::CLOEXEC, newer);
+        assert_eq!(without.unwrap_err(), Errno::EINVAL);
         let attributes = MountAttrFlags::NOEXEC | MountAttrFlags::NODEV;
         let tree = fsmount(&fs, FsmountFlags::CLOEXEC, attributes).unwrap();
         let again = fsmount(&fs, FsmountFlags::CLOEXEC, attributes);

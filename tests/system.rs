@@ -122,6 +122,10 @@ fn names_of_the_machine_are_those_of_its_namespace() {
         system::setdomainname(b"domain").unwrap();
         assert_eq!(system::setdomainname(&[b'y'; 65]), Err(Errno::EINVAL));
         assert_eq!(system::sethostname(&[b'y'; 65]), Err(Errno::EINVAL));
+        common::zeros_of(1 << 32 | 3, |name: &mut [u8]| {
+            assert_eq!(system::sethostname(name), Err(Errno::EINVAL));
+            assert_eq!(system::setdomainname(name), Err(Errno::EINVAL));
+        });
         let now = system::uname().unwrap();
         assert_eq!(now.nodename().to_bytes(), b"two words");
         assert_eq!(now.domainname(), c"domain");

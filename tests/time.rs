@@ -149,6 +149,11 @@ fn the_clock_of_a_process_and_of_a_thread_are_what_libc_computes() {
     }
     let nobody = ClockId::of_process(0x0fff_fff0);
     assert_eq!(clock_gettime(nobody), Err(Errno::EINVAL));
+    for number in [-1, -2, -3, i32::MIN, i32::MAX, 1 << 29, (1 << 22) + 1] {
+        for clock in [ClockId::of_process(number), ClockId::of_thread(number)] {
+            assert_eq!(clock_gettime(clock), Err(Errno::EINVAL), "{number}");
+        }
+    }
     let event = eventfd(0, EventFdFlags::CLOEXEC).unwrap();
     let no_clock = ClockId::of_device(event.as_fd());
     assert_eq!(clock_gettime(no_clock), Err(Errno::EINVAL));

@@ -100,7 +100,8 @@ flags! {
         /// Linux 4.5).
         #[doc(alias = "EPOLLEXCLUSIVE")]
         const EXCLUSIVE = 1 << 28;
-        /// `EPOLLWAKEUP`: no suspend while the event is dealt with.
+        /// `EPOLLWAKEUP`: no suspend while the event is dealt with. Dropped
+        /// without a word from who has no `CAP_BLOCK_SUSPEND`.
         #[doc(alias = "EPOLLWAKEUP")]
         const WAKEUP = 1 << 29;
         /// `EPOLLONESHOT`: once; then it must be armed again by

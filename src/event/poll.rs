@@ -5,6 +5,7 @@ use crate::errno::Errno;
 use crate::fd::{AsFd, BorrowedFd};
 use crate::flags::flags;
 use crate::signal::{SIGSET_SIZE, SigSet};
+use crate::syscall::as_int;
 use crate::time::Timespec;
 use crate::{nr, syscall};
 use core::fmt;
@@ -210,7 +211,7 @@ pub fn ppoll(
         syscall!(
             nr::PPOLL,
             fds.as_mut_ptr(),
-            fds.len(),
+            as_int(fds.len()),
             timeout,
             or_null(&mask),
             SIGSET_SIZE

@@ -3,6 +3,7 @@
 use super::FileType;
 use crate::errno::Errno;
 use crate::fd::AsFd;
+use crate::syscall::as_int;
 use crate::{nr, syscall};
 use core::ffi::CStr;
 use core::fmt;
@@ -44,8 +45,7 @@ use core::iter::FusedIterator;
 #[doc(alias = "readdir")]
 #[doc(alias = "struct linux_dirent64")]
 pub fn getdents64<Fd: AsFd>(fd: Fd, buf: &mut [u8]) -> Result<DirEntries<'_>, Errno> {
-    // The kernel takes an int, and would take the low bits of what is longer.
-    let (start, len) = (buf.as_mut_ptr(), buf.len().min(i32::MAX as usize));
+    let (start, len) = (buf.as_mut_ptr(), as_int(buf.len()));
     // SAFETY: the kernel writes at most `len` bytes there.
     let n = unsafe { syscall!(nr::GETDENTS64, fd.as_fd(), start, len) }?;
     Ok(DirEntries {

@@ -17,7 +17,8 @@ use core::ffi::CStr;
 ///
 /// `EINVAL`: not open for writing, not a regular file, or the length exceeds
 /// `i64::MAX`. `EFBIG`: larger than the file system takes. `EPERM`: sealed, or
-/// append-only. `EINTR`, `EIO`, `ENOSPC`, `ETXTBSY`.
+/// append-only. `EBADF`: opened with `O_PATH`. `EINTR`, `EIO`, `ENOSPC`,
+/// `ETXTBSY`.
 ///
 /// ```
 /// use barecall::{fs, memfd::MemfdOptions};
@@ -64,7 +65,7 @@ flags! {
         #[doc(alias = "FALLOC_FL_INSERT_RANGE")]
         const INSERT_RANGE = 0x20;
         /// `FALLOC_FL_UNSHARE_RANGE`: gives the file its own copy of shared
-        /// blocks (since Linux 4.8).
+        /// blocks (since Linux 4.9).
         #[doc(alias = "FALLOC_FL_UNSHARE_RANGE")]
         const UNSHARE_RANGE = 0x40;
         /// `FALLOC_FL_WRITE_ZEROES`: zeros that are really written, so that
@@ -120,7 +121,8 @@ pub fn fallocate<Fd: AsFd>(
 /// # Errors
 ///
 /// `EIO`, `ENOSPC`, `EDQUOT`: some of what was written since the last one is
-/// lost. `EINVAL`, `EROFS`: not a file that can be synchronised. `EINTR`.
+/// lost. `EINVAL`, `EROFS`: not a file that can be synchronised. `EBADF`: opened
+/// with `O_PATH`. `EINTR`.
 ///
 /// ```
 /// use barecall::fs::{self, Mode, OFlags};
@@ -167,6 +169,7 @@ pub fn fdatasync<Fd: AsFd>(fd: Fd) -> Result<(), Errno> {
 /// # Errors
 ///
 /// `EIO`, `ENOSPC`, `EDQUOT`: something was lost (reported since Linux 5.8).
+/// `EBADF`: opened with `O_PATH`.
 ///
 /// ```no_run
 /// use barecall::fs::{self, Mode, OFlags};
@@ -265,12 +268,13 @@ pub fn fchmodat2<D: AsDirFd>(dir: D, path: &CStr, mode: Mode, flags: AtFlags) ->
     }
 }
 
-/// The id, or the -1 that stands for "leave it".
+/// The id, or the -1 that stands for "leave it", and is nobody's.
 #[inline]
-const fn id_or_keep(id: Option<u32>) -> u32 {
+const fn id_or_keep(id: Option<u32>) -> Result<u32, Errno> {
     match id {
-        Some(id) => id,
-        None => u32::MAX,
+        Some(u32::MAX) => Err(Errno::EINVAL),
+        Some(id) => Ok(id),
+        None => Ok(u32::MAX),
     }
 }
 
@@ -297,8 +301,9 @@ const fn id_or_keep(id: Option<u32>) -> u32 {
 /// Manual page: [fchown(2)](https://man7.org/linux/man-pages/man2/fchown.2.html).
 #[inline]
 pub fn fchown<Fd: AsFd>(fd: Fd, owner: Option<u32>, group: Option<u32>) -> Result<(), Errno> {
+    let (owner, group) = (id_or_keep(owner)?, id_or_keep(group)?);
     // SAFETY: numbers only.
-    unsafe { syscall_zero!(nr::FCHOWN, fd.as_fd(), id_or_keep(owner), id_or_keep(group)) }
+    unsafe { syscall_zero!(nr::FCHOWN, fd.as_fd(), owner, group) }
 }
 
 /// `fchownat(dirfd, pathname, owner, group, flags)`: sets owner and group of a
@@ -326,7 +331,7 @@ pub fn fchownat<D: AsDirFd>(
     group: Option<u32>,
     flags: AtFlags,
 ) -> Result<(), Errno> {
-    let (owner, group) = (id_or_keep(owner), id_or_keep(group));
+    let (owner, group) = (id_or_keep(owner)?, id_or_keep(group)?);
     // SAFETY: a string.
     unsafe {
         syscall_zero!(
@@ -367,7 +372,9 @@ flags! {
 /// # Errors
 ///
 /// `EAGAIN` (`EWOULDBLOCK`): somebody else has it, and `NB` was given. `EINTR`:
-/// while waiting. `EINVAL`: not one of the three. `ENOLCK`.
+/// while waiting. `EINVAL`: not one of the three (with 32 among the bits the
+/// kernel does nothing, and says nothing). `EBADF`: opened with `O_PATH`.
+/// `ENOLCK`.
 ///
 /// ```
 /// use barecall::fs::{self, FlockFlags};

@@ -1,9 +1,10 @@
 //! Names of files: making, changing and removing them.
 
+use super::stat::S_IFMT;
 use super::{AsDirFd, AtFlags, FileType, Mode};
 use crate::errno::Errno;
 use crate::flags::flags;
-use crate::syscall::syscall_zero;
+use crate::syscall::{as_int, syscall_zero};
 use crate::{nr, syscall};
 use core::ffi::CStr;
 
@@ -192,8 +193,7 @@ pub fn readlinkat<'buf, D: AsDirFd>(
     path: &CStr,
     buf: &'buf mut [u8],
 ) -> Result<&'buf [u8], Errno> {
-    // The kernel takes an int, and would take the low bits of what is longer.
-    let (start, len) = (buf.as_mut_ptr(), buf.len().min(i32::MAX as usize));
+    let (start, len) = (buf.as_mut_ptr(), as_int(buf.len()));
     // SAFETY: a string; the kernel writes at most `len` bytes to the buffer.
     let n = unsafe { syscall!(nr::READLINKAT, dir.as_dir_fd(), path, start, len) }?;
     Ok(buf.get(..n).unwrap_or_default())
@@ -228,7 +228,8 @@ pub fn symlinkat<D: AsDirFd>(target: &CStr, dir: D, path: &CStr) -> Result<(), E
 }
 
 /// `mkdirat(dirfd, pathname, mode)`: makes a directory; `mode`, less the umask,
-/// is its mode.
+/// is its mode, without `SUID` and `SGID` (`SGID` comes from the directory above,
+/// or by `fchmod`).
 ///
 /// # Errors
 ///
@@ -274,7 +275,8 @@ pub const fn makedev(major: u32, minor: u32) -> u64 {
 ///
 /// # Errors
 ///
-/// `EEXIST`: the name is taken. `EINVAL`: not a type that this can make.
+/// `EEXIST`: the name is taken. `EINVAL`: not a type that this can make, one in
+/// `mode` too, or a `dev` that the kernel would cut.
 /// `EPERM`: a directory, which [`mkdirat`] makes; or a device, without
 /// `CAP_MKNOD` (a character device 0:0, a whiteout, needs none since Linux 5.8);
 /// or the file system has none of the kind.
@@ -303,6 +305,12 @@ pub fn mknodat<D: AsDirFd>(
     mode: Mode,
     dev: u64,
 ) -> Result<(), Errno> {
+    // A type among the permissions would make something else, and none a file.
+    if file_type.as_raw() == 0 || mode.bits() & S_IFMT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    // The kernel takes an unsigned int.
+    let dev = u32::try_from(dev).map_err(|_| Errno::EINVAL)?;
     let mode = file_type.as_raw() | mode.bits();
     // SAFETY: a string.
     unsafe { syscall_zero!(nr::MKNODAT, dir.as_dir_fd(), path, mode, dev) }

@@ -182,7 +182,8 @@ impl Mode {
 /// # Errors
 ///
 /// `EACCES`: no permission for the file, or to search or write a directory.
-/// `EEXIST`: `CREAT` and `EXCL`, and it exists. `EINTR`: while waiting (a FIFO,
+/// `EBUSY`: `EXCL`, and a block device in use. `EAGAIN`: `NONBLOCK`, and somebody
+/// has a lease. `EEXIST`: `CREAT` and `EXCL`, and it exists. `EINTR`: while waiting (a FIFO,
 /// a network file system). `EINVAL`: flags that do not go together. `EISDIR`:
 /// a directory, to be written. `ELOOP`: too many symbolic links, or one at the
 /// end and `NOFOLLOW`. `EMFILE`, `ENFILE`: too many descriptors. `ENODEV`,
@@ -344,7 +345,8 @@ pub fn fcntl_getfl<Fd: AsFd>(fd: Fd) -> Result<OFlags, Errno> {
 /// # Errors
 ///
 /// `EPERM`: clearing `APPEND` on an append-only file, or `NOATIME` on a file of
-/// somebody else. `EBADF`: an `O_PATH` descriptor.
+/// somebody else. `EINVAL`: `DIRECT`, which the file system does not have.
+/// `EBADF`: an `O_PATH` descriptor.
 ///
 /// ```
 /// use barecall::fs::{self, OFlags};

@@ -55,7 +55,7 @@ flags! {
     }
 }
 
-const S_IFMT: u32 = 0o170000;
+pub(super) const S_IFMT: u32 = 0o170000;
 const S_IFSOCK: u32 = 0o140000;
 const S_IFLNK: u32 = 0o120000;
 const S_IFREG: u32 = 0o100000;
@@ -491,8 +491,8 @@ flags! {
 ///
 /// # Errors
 ///
-/// `EACCES`: no, or a directory on the way cannot be searched. `EROFS`,
-/// `ETXTBSY`: not to be written. `EINVAL`: an unknown bit. `ENOENT`, `ELOOP`,
+/// `EACCES`: no, or a directory on the way cannot be searched. `EROFS`, `EPERM`
+/// (immutable): not to be written. `EINVAL`: an unknown bit. `ENOENT`, `ELOOP`,
 /// `ENOTDIR`, `ENAMETOOLONG`. `ENOSYS`: before Linux 5.8.
 ///
 /// ```

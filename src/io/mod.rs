@@ -11,7 +11,7 @@ pub use fcntl::*;
 
 use crate::errno::Errno;
 use crate::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::syscall::syscall_zero;
+use crate::syscall::{as_int, syscall_zero};
 use crate::{nr, syscall};
 use core::ffi::c_void;
 use core::fmt;
@@ -371,7 +371,7 @@ impl fmt::Debug for IoSliceMut<'_> {
 #[inline]
 pub fn readv<Fd: AsFd>(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
     // SAFETY: an array of `iovec`, each a buffer that is ours to write.
-    unsafe { syscall!(nr::READV, fd.as_fd(), bufs.as_ptr(), bufs.len()) }
+    unsafe { syscall!(nr::READV, fd.as_fd(), bufs.as_ptr(), as_int(bufs.len())) }
 }
 
 /// `writev(fd, iov, iovcnt)`: writes several buffers, one after the other.
@@ -394,7 +394,7 @@ pub fn readv<Fd: AsFd>(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Err
 #[inline]
 pub fn writev<Fd: AsFd>(fd: Fd, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
     // SAFETY: an array of `iovec`, each a live slice.
-    unsafe { syscall!(nr::WRITEV, fd.as_fd(), bufs.as_ptr(), bufs.len()) }
+    unsafe { syscall!(nr::WRITEV, fd.as_fd(), bufs.as_ptr(), as_int(bufs.len())) }
 }
 
 /// Where [`lseek`] counts from.

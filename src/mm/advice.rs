@@ -3,7 +3,7 @@
 use crate::errno::Errno;
 use crate::fd::AsFd;
 use crate::selector::selector;
-use crate::syscall::syscall_zero;
+use crate::syscall::{as_int, syscall_zero};
 use crate::{nr, syscall};
 use core::ffi::c_void;
 
@@ -293,7 +293,7 @@ pub unsafe fn process_madvise<Fd: AsFd>(
             nr::PROCESS_MADVISE,
             pidfd.as_fd(),
             ranges.as_ptr(),
-            ranges.len(),
+            as_int(ranges.len()),
             advice.0,
             0
         )

@@ -80,7 +80,8 @@ flags! {
         #[doc(alias = "MAP_ANON")]
         const ANONYMOUS = 0x20;
         /// `MAP_GROWSDOWN`: grows when the page below it is touched. For
-        /// stacks of another age: there is no limit but the next mapping.
+        /// stacks of another age: up to `RLIMIT_STACK`, or shortly before the next
+        /// mapping.
         #[doc(alias = "MAP_GROWSDOWN")]
         const GROWSDOWN = 0x100;
         /// `MAP_DENYWRITE`: ignored.

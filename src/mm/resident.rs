@@ -22,7 +22,8 @@ flags! {
 ///
 /// `ENOMEM`: a hole in the range, or more than `RLIMIT_MEMLOCK`. `EPERM`: that
 /// limit is 0. `EAGAIN`: some page could not be locked. `EINVAL`: an unknown
-/// flag, or the range wraps around.
+/// flag, or the range wraps around. (A length that wraps when it is rounded up
+/// to pages is 0, and no error.)
 ///
 /// ```
 /// use barecall::mm::{MlockFlags, mlock2, munlock};
@@ -44,7 +45,8 @@ pub fn mlock2(addr: *const c_void, len: usize, flags: MlockFlags) -> Result<(), 
 ///
 /// # Errors
 ///
-/// `ENOMEM`: a hole in the range. `EINVAL`: the range wraps around.
+/// `ENOMEM`: a hole in the range. `EINVAL`: the range wraps around, as for
+/// [`mlock2`].
 ///
 /// Manual page: [munlock(2)](https://man7.org/linux/man-pages/man2/mlock.2.html).
 #[inline]

@@ -102,7 +102,8 @@ const FSCONFIG_CMD_CREATE_EXCL: u32 = 8;
 pub enum FsConfig<'a> {
     /// `FSCONFIG_SET_FLAG`: an option without a value, such as `ro`.
     Flag(&'a CStr),
-    /// `FSCONFIG_SET_STRING`: an option and its value. `source` is the device.
+    /// `FSCONFIG_SET_STRING`: an option and its value, of 255 bytes at most.
+    /// `source` is the device.
     String(&'a CStr, &'a CStr),
     /// `FSCONFIG_SET_BINARY`: an option and up to 1 MiB of bytes.
     Binary(&'a CStr, &'a [u8]),
@@ -125,7 +126,7 @@ pub enum FsConfig<'a> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: an option that is not understood. `EBUSY`: not in this order, or
+/// `EINVAL`: an option that is not understood, or too long. `EBUSY`: not in this order, or
 /// made already. `EOPNOTSUPP`: a command that this kernel, or this file system,
 /// does not know. `EPERM`: no `CAP_SYS_ADMIN`. Others by the file system.
 ///
@@ -173,7 +174,8 @@ flags! {
 ///
 /// # Errors
 ///
-/// `EINVAL`: no [`FsConfig::Create`] before, or an unknown flag. `EBUSY`: done
+/// `EINVAL`: no [`FsConfig::Create`] before, an unknown flag, or an attribute
+/// above the 32 bits that this call takes. `EBUSY`: done
 /// already. `EPERM`: no `CAP_SYS_ADMIN`. `EMFILE`, `ENFILE`, `ENOMEM`.
 ///
 /// See [`fsopen`] for an example.
@@ -185,6 +187,8 @@ pub fn fsmount<Fd: AsFd>(
     flags: FsmountFlags,
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
+    // It would be mounted without what is cut.
+    let attributes = u32::try_from(attributes.bits()).map_err(|_| Errno::EINVAL)?;
     // SAFETY: a new descriptor, ours.
-    unsafe { syscall_fd!(nr::FSMOUNT, fs.as_fd(), flags.bits(), attributes.bits()) }
+    unsafe { syscall_fd!(nr::FSMOUNT, fs.as_fd(), flags.bits(), attributes) }
 }

@@ -103,7 +103,9 @@ flags! {
 ///
 /// Which of these it does is in the flags, and with it which of the other
 /// arguments count; one that does not is `None`. `data` is the options that the
-/// file system itself understands, `key=value` with commas.
+/// file system itself understands, `key=value` with commas. The kernel reads
+/// one page of it, less a byte, and **ignores the rest without an error**;
+/// [`fsconfig`] takes one option at a time.
 ///
 /// # Errors
 ///

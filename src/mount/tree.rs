@@ -211,8 +211,9 @@ pub fn mount_setattr<D: AsDirFd>(
 /// `open_tree_attr(dirfd, path, flags, attr, size)`: as [`open_tree`], with what
 /// holds for the copy changed before anybody can see it (since Linux 6.15).
 ///
-/// With [`OpenTreeFlags::CLONE`] it can change the map of an idmapped mount,
-/// which [`mount_setattr`] cannot.
+/// Without [`OpenTreeFlags::CLONE`] there is no copy: what is mounted there is
+/// changed, as by [`mount_setattr`]. With it, this can change the map of an
+/// idmapped mount, which [`mount_setattr`] cannot.
 ///
 /// # Errors
 ///

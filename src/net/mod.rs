@@ -55,7 +55,8 @@ flags! {
 /// # Errors
 ///
 /// `EMFILE`, `ENFILE`: too many descriptors. `EINVAL`: an unknown flag, or a
-/// number above all kinds (11 and more). `ESOCKTNOSUPPORT`: no such kind. `EAFNOSUPPORT`: a kernel without `AF_UNIX`.
+/// number above all kinds (11 and more). `ESOCKTNOSUPPORT`: no such kind.
+/// `EAFNOSUPPORT`: a kernel without `AF_UNIX`.
 ///
 /// ```
 /// use barecall::io;
@@ -252,7 +253,8 @@ pub enum Shutdown {
 ///
 /// # Errors
 ///
-/// `ENOTCONN`: not connected.
+/// `ENOTCONN`: not connected; of this machine's own sockets none says so.
+/// `ENOTSOCK`.
 ///
 /// Manual page: [shutdown(2)](https://man7.org/linux/man-pages/man2/shutdown.2.html).
 #[inline]
@@ -292,7 +294,7 @@ pub fn peer_credentials<Fd: AsFd>(fd: Fd) -> Result<Credentials, Errno> {
 ///
 /// # Errors
 ///
-/// `ENOTSOCK`.
+/// `ENOTSOCK`. `EOPNOTSUPP`: another family's (since Linux 6.16).
 ///
 /// Manual page: [unix(7)](https://man7.org/linux/man-pages/man7/unix.7.html).
 #[inline]
@@ -370,9 +372,10 @@ struct Msghdr {
 /// # Errors
 ///
 /// `EAGAIN`: no room, and non-blocking. `EPIPE`: nobody receives (and `SIGPIPE`
-/// was sent, without [`MsgFlags::NOSIGNAL`]). `EMSGSIZE`: longer than a message
-/// can be, or more than 1024 buffers. `EINVAL`: control data that makes no sense, more than 253
-/// descriptors among it. `ETOOMANYREFS`: too many descriptors are on their way.
+/// was sent, without [`MsgFlags::NOSIGNAL`]); before it, once, `ECONNRESET` if
+/// the other side went without having read all. `EMSGSIZE`: longer than a message
+/// can be, or more than 1024 buffers. `EINVAL`: control data that makes no sense,
+/// more than 253 descriptors among it. `EOPNOTSUPP`: `OOB` on a datagram socket. `ETOOMANYREFS`: too many descriptors are on their way.
 /// `EPERM`: the credentials of somebody else; `ESRCH`: of nobody. `ENOTCONN`,
 /// `ECONNREFUSED`, `EINTR`, `ENOTSOCK`.
 ///
@@ -444,14 +447,14 @@ pub struct Received {
 /// Descriptors that come are owned by `control` until they are taken out, and
 /// it closes those that are not. If more come than there is room for, or than
 /// the process may have open, the kernel drops the rest and [`Received::flags`]
-/// has [`MsgFlags::CTRUNC`]; that is for the caller to look at. What an earlier call left in `control` is
-/// closed first.
+/// has [`MsgFlags::CTRUNC`]; that is for the caller to look at. What an earlier
+/// call left in `control` is closed first.
 ///
 /// # Errors
 ///
 /// `EAGAIN`: nothing there, and non-blocking. `EINTR`: a signal came first.
 /// `EINVAL` (a stream) or `ENOTCONN`: not connected. `EMSGSIZE`: more than 1024
-/// buffers. `ECONNRESET`, `ENOTSOCK`.
+/// buffers. `EOPNOTSUPP`: `OOB` on a datagram socket. `ECONNRESET`, `ENOTSOCK`.
 ///
 /// See [`sendmsg`] for an example.
 ///

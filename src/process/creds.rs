@@ -5,7 +5,7 @@
 //! named so.
 
 use crate::errno::Errno;
-use crate::syscall::syscall_zero;
+use crate::syscall::{as_int, syscall_zero};
 use crate::{nr, syscall};
 
 macro_rules! getter {
@@ -133,8 +133,7 @@ pub fn getresgid() -> Result<Ids, Errno> {
 /// Manual page: [getgroups(2)](https://man7.org/linux/man-pages/man2/getgroups.2.html).
 #[inline]
 pub fn getgroups(list: &mut [u32]) -> Result<usize, Errno> {
-    // The kernel takes an int; it never has more than 65536.
-    let size = list.len().min(i32::MAX as usize);
+    let size = as_int(list.len());
     // SAFETY: the kernel writes at most `size` numbers there.
     unsafe { syscall!(nr::GETGROUPS, size, list.as_mut_ptr()) }
 }
@@ -150,7 +149,7 @@ pub fn getgroups(list: &mut [u32]) -> Result<usize, Errno> {
 ///
 /// # Errors
 ///
-/// `EPERM`: not one's own, and no `CAP_SETUID`. `EAGAIN`: a limit. `EINVAL`: no
+/// `EPERM`: not one's own, and no `CAP_SETUID`. `EAGAIN`: no memory. `EINVAL`: no
 /// such user in this user namespace.
 ///
 /// Manual page: [setuid(2)](https://man7.org/linux/man-pages/man2/setuid.2.html).
@@ -232,8 +231,7 @@ pub unsafe fn setresgid_thread(ids: Ids) -> Result<(), Errno> {
 #[inline]
 #[doc(alias = "setgroups")]
 pub unsafe fn setgroups_thread(list: &[u32]) -> Result<(), Errno> {
-    // The kernel takes an int: of 1 << 32 it would see 0, and clear the list.
-    let size = list.len().min(i32::MAX as usize);
+    let size = as_int(list.len());
     // SAFETY: the kernel reads `size` numbers; the rest is the caller's promise.
     unsafe { syscall_zero!(nr::SETGROUPS, size, list.as_ptr()) }
 }

@@ -43,7 +43,8 @@ pub fn fchdir<Fd: AsFd>(fd: Fd) -> Result<(), Errno> {
 ///
 /// # Errors
 ///
-/// `ERANGE`: no room. `ENOENT`: it was removed.
+/// `ERANGE`: no room. `ENAMETOOLONG`: longer than 4096 bytes, whatever room
+/// there is. `ENOENT`: it was removed.
 ///
 /// ```
 /// let mut buf = [0; 4096];
@@ -176,7 +177,7 @@ flags! {
         /// it ends.
         #[doc(alias = "CLONE_CHILD_CLEARTID")]
         const CHILD_CLEARTID = 0x20_0000;
-        /// `CLONE_DETACHED`: ignored.
+        /// `CLONE_DETACHED`: ignored by the old `clone`, and `EINVAL` here.
         #[doc(alias = "CLONE_DETACHED")]
         const DETACHED = 0x40_0000;
         /// `CLONE_UNTRACED`: nobody can force `PTRACE`.
@@ -265,14 +266,16 @@ pub unsafe fn unshare(flags: CloneFlags) -> Result<(), Errno> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: not of this kind, or not possible with several threads (mount,
-/// user). `EPERM`: no `CAP_SYS_ADMIN` there. `EBADF`, `ESRCH`, `ENOMEM`.
+/// `EINVAL`: not of this kind, no kind that this call knows, or not possible
+/// with several threads (mount, user). `EPERM`: no `CAP_SYS_ADMIN` there. `EBADF`, `ESRCH`, `ENOMEM`.
 ///
 /// Manual page: [setns(2)](https://man7.org/linux/man-pages/man2/setns.2.html).
 #[inline]
 pub fn setns<Fd: AsFd>(fd: Fd, kinds: CloneFlags) -> Result<(), Errno> {
+    // The kernel takes an int, and what is cut to 0 would be any kind.
+    let kinds = u32::try_from(kinds.bits()).map_err(|_| Errno::EINVAL)?;
     // SAFETY: numbers only.
-    unsafe { syscall_zero!(nr::SETNS, fd.as_fd(), kinds.bits()) }
+    unsafe { syscall_zero!(nr::SETNS, fd.as_fd(), kinds) }
 }
 
 selector! {
@@ -354,8 +357,8 @@ impl Rlimit {
 ///
 /// # Errors
 ///
-/// `EPERM`: above the hard limit without `CAP_SYS_RESOURCE`, or a process of
-/// somebody else. `EINVAL`: no such resource, or soft above hard. `ESRCH`.
+/// `EPERM`: above the hard limit without `CAP_SYS_RESOURCE`, `NOFILE` above
+/// what the kernel allows anybody (`fs.nr_open`), or a process of somebody else. `EINVAL`: no such resource, or soft above hard. `ESRCH`.
 ///
 /// ```
 /// use barecall::process::{Resource, prlimit};

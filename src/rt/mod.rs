@@ -366,8 +366,8 @@ pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
 
 /// Ends the process as `abort(3)` does, by `SIGABRT`.
 ///
-/// Where that signal is blocked, ignored or handled, by an illegal
-/// instruction.
+/// Where that signal is blocked, ignored or handled, by a trap: `SIGILL`, on
+/// aarch64 `SIGTRAP`.
 pub fn abort() -> ! {
     const SIGABRT: i32 = 6;
     // SAFETY: a signal to oneself; what comes after does not return.

@@ -129,8 +129,8 @@ const _: () = assert!(size_of::<Siginfo>() == 128 && align_of::<Siginfo>() == 8)
 
 /// The part of a [`Siginfo`] that depends on the signal.
 ///
-/// No process is named, and user 0, when the kernel sends by itself, and when
-/// the sender is in another pid namespace.
+/// No process is named, and user 0, when the kernel sends by itself; and no
+/// process, but a user, when the sender is in another pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Details {

@@ -119,8 +119,8 @@ pub fn sigpending() -> Result<SigSet, Errno> {
 /// # Errors
 ///
 /// `EAGAIN`: none came in time. `EINTR`: a handler ran for a signal that is not
-/// in `set`, or the process was stopped and goes on. `EINVAL`: nanoseconds outside of 0 to 999,999,999, or negative
-/// seconds.
+/// in `set`, or the process was stopped and goes on. `EINVAL`: nanoseconds
+/// outside of 0 to 999,999,999, or negative seconds.
 ///
 /// ```
 /// use barecall::Errno;

@@ -64,8 +64,8 @@ flags! {
 ///
 /// # Errors
 ///
-/// `EPERM`: not allowed, or `info` claims to be from the kernel or `kill` and goes
-/// to another process. `ESRCH`: has ended and is reaped. `EINVAL`: an unknown
+/// `EPERM`: not allowed, or `info` claims to be from the kernel, `kill` or
+/// `tgkill` and goes to another process. `ESRCH`: has ended and is reaped. `EINVAL`: an unknown
 /// flag, or `info` is for another signal. `EBADF`: not a pidfd.
 ///
 /// ```
@@ -193,7 +193,8 @@ pub fn tgkill<S: Into<Option<Signal>>>(process: Pid, thread: Pid, signal: S) -> 
 ///
 /// `EAGAIN`: too many are queued (`RLIMIT_SIGPENDING`). `ESRCH`: nobody.
 /// `EPERM`: not allowed, or `info` claims to be from the kernel, `kill` or
-/// `tgkill` and goes to another process.
+/// `tgkill` and goes to another process, or comes from another thread than the
+/// first.
 ///
 /// ```
 /// use barecall::process::getpid;

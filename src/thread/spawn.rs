@@ -162,9 +162,11 @@ fn length<F, T>(stack_size: usize) -> Option<usize> {
 ///
 /// # Errors
 ///
-/// `EINVAL`: `stack_size` is 0. `ENOMEM`: no address space or memory for the
-/// stack, or too many mappings. `EAGAIN`: a limit on threads (`RLIMIT_NPROC`,
-/// a cgroup, the system's). On an error `f` is dropped, and nothing is left.
+/// `EINVAL`: `stack_size` is 0; or the process has unshared, or joined, a PID
+/// namespace for its children, and can have no more threads. `ENOMEM`: no address
+/// space or memory for the stack, or too many mappings. `EAGAIN`: a limit on
+/// threads (`RLIMIT_NPROC`, a cgroup, the system's), or on locked memory after
+/// `mlockall`. On an error `f` is dropped, and nothing is left.
 ///
 /// ```
 /// use barecall::thread;

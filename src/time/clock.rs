@@ -54,6 +54,11 @@ selector! {
     }
 }
 
+// Of <linux/posix-timers.h> and <linux/threads.h>, which are not public.
+const CPUCLOCK_SCHED: i32 = 2;
+const CPUCLOCK_PERTHREAD_MASK: i32 = 4;
+const PID_MAX_LIMIT: i32 = 1 << 22;
+
 impl ClockId {
     /// The processor time of any process, by its id; 0 is this one.
     ///
@@ -70,8 +75,7 @@ impl ClockId {
     #[inline]
     #[doc(alias = "clock_getcpuclockid")]
     pub const fn of_process(pid: i32) -> Self {
-        // CPUCLOCK_SCHED, of <linux/posix-timers.h>, which is not public.
-        Self((!pid << 3) | 2)
+        Self::of_task(pid, CPUCLOCK_SCHED)
     }
 
     /// The processor time of a thread of this process, by its id; 0 is this
@@ -79,8 +83,15 @@ impl ClockId {
     #[inline]
     #[doc(alias = "pthread_getcpuclockid")]
     pub const fn of_thread(tid: i32) -> Self {
-        // CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK.
-        Self((!tid << 3) | 6)
+        Self::of_task(tid, CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK)
+    }
+
+    const fn of_task(id: i32, kind: i32) -> Self {
+        match id {
+            0..=PID_MAX_LIMIT => Self((!id << 3) | kind),
+            // What is no id can become another's: this is nobody's.
+            _ => Self(-1),
+        }
     }
 
     /// The clock of a device (`/dev/ptp0`), which must stay open as long as

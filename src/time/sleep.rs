@@ -64,7 +64,8 @@ const TIMER_ABSTIME: u32 = 1;
 ///
 /// As [`nanosleep`]; `EINVAL` also for no such clock, or that of this thread by
 /// its id. `EOPNOTSUPP`: a clock that cannot wake anybody (`THREAD_CPUTIME_ID`,
-/// `MONOTONIC_RAW`, the coarse ones).
+/// `MONOTONIC_RAW`, the coarse ones; the alarm clocks on a machine without one).
+/// `EPERM`: an alarm clock, without `CAP_WAKE_ALARM`.
 ///
 /// ```
 /// use barecall::time::{ClockId, Slept, Timespec, clock_nanosleep};

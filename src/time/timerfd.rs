@@ -74,6 +74,7 @@ pub fn timerfd_create(clock: ClockId, flags: TimerfdFlags) -> Result<OwnedFd, Er
 /// `EINVAL`: not a timerfd, an unknown flag, or a time that is negative or has
 /// nanoseconds out of range. `ECANCELED`: the clock was set, see
 /// [`TimerfdTimerFlags::CANCEL_ON_SET`]; the timer is armed nevertheless.
+/// `EPERM`: one of the alarm clocks, without `CAP_WAKE_ALARM` by now.
 ///
 /// Manual page: [timerfd_settime(2)](https://man7.org/linux/man-pages/man2/timerfd_settime.2.html).
 #[inline]

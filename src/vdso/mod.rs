@@ -400,7 +400,8 @@ impl Vdso {
     /// 6.11, aarch64 6.12).
     ///
     /// Gives how many bytes were made: all of them, unless a signal
-    /// interrupted a request of more than 256. The kernel says when the state
+    /// interrupted a request of more than 256, or it was for 2 GiB or more. The
+    /// kernel says when the state
     /// is too old, and it is reseeded; until the kernel's generator is ready,
     /// the function makes the system call. `RANDOM` together with `INSECURE`,
     /// which that refuses, goes through here.

@@ -88,6 +88,22 @@ pub fn in_child(body: fn()) {
     assert_eq!(status, 0, "the child failed, see above");
 }
 
+/// More of them than there is memory: the kernel maps no page before it is
+/// touched. (`T` is a number or a structure of numbers and pointers.)
+#[allow(dead_code)]
+pub fn zeros_of<T>(count: usize, look: impl FnOnce(&mut [T])) {
+    let len = count * size_of::<T>();
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, of zeros, which nothing refers to in the end.
+    unsafe {
+        let map = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
+        assert_ne!(map, libc::MAP_FAILED, "{len} bytes of address space");
+        look(std::slice::from_raw_parts_mut(map.cast(), count));
+        assert_eq!(libc::munmap(map, len), 0);
+    }
+}
+
 /// Says that a test cannot be made here, and why. Counted, and never silent.
 #[macro_export]
 macro_rules! skip {

@@ -67,6 +67,18 @@ const OWN_CONSTANTS: &[(&str, &str)] = &[
         "signal::set::Signal::SIGRTMAX",
         "_NSIG, which the kernel has for itself",
     ),
+    (
+        "time::clock::CPUCLOCK_PERTHREAD_MASK",
+        "which the kernel has for itself",
+    ),
+    (
+        "time::clock::CPUCLOCK_SCHED",
+        "which the kernel has for itself",
+    ),
+    (
+        "time::clock::PID_MAX_LIMIT",
+        "which the kernel has for itself",
+    ),
     ("thread::spawn::DETACHED", "a state"),
     ("thread::spawn::GUARD", "the guard's size"),
     ("thread::spawn::RETURNED", "a state"),

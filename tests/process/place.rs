@@ -47,6 +47,9 @@ fn a_namespace_is_left_and_entered_by_its_descriptor_or_a_pidfd() {
 
         let (pipe, _) = io::pipe2(PipeFlags::CLOEXEC).unwrap();
         assert_eq!(setns(&inner, CloneFlags::NEWNET), Err(Errno::EINVAL));
+        // Not any kind, as what is left of it in an int would be.
+        let newer = CloneFlags::from_bits_retain(1 << 37);
+        assert_eq!(setns(&inner, newer), Err(Errno::EINVAL));
         assert_eq!(setns(&parent, CloneFlags::empty()), Err(Errno::EINVAL));
         assert_eq!(setns(&pipe, CloneFlags::empty()), Err(Errno::EINVAL));
     });
