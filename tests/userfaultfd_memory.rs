@@ -19,7 +19,7 @@ use barecall::{Errno, io};
 use common::{emulated, in_child, kernel_is_at_least};
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -787,7 +787,8 @@ fn a_region_is_only_of_a_file_in_memory() {
     if directory.exists() {
         let file = tempfile::tempfile_in(directory).unwrap();
         file.set_len(page_size() as u64).unwrap();
-        let file = barecall::fd::OwnedFd::from(std::os::fd::OwnedFd::from(file));
+        // SAFETY: its descriptor is nobody else's now.
+        let file = unsafe { barecall::fd::OwnedFd::from_raw_fd(file.into_raw_fd()) };
         let refused = MappedRegion::shared(&uffd, &file, 0, page_size(), modes);
         assert_eq!(refused.map(drop), Err(Errno::EINVAL));
     }
