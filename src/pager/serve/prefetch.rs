@@ -119,7 +119,8 @@ impl<'a, S: PageSource + ?Sized> Pager<'a, S> {
     /// needed.
     ///
     /// They are found by their offsets in the source, in every region that has
-    /// some of them, so that the memory may be elsewhere than it was. Gives how many bytes of regions it went through.
+    /// some of them, so that the memory may be elsewhere than it was. Gives how
+    /// many bytes of regions it went through.
     ///
     /// # Errors
     ///
